@@ -1,0 +1,41 @@
+#ifndef FFN_H
+#define FFN_H
+/* The feed-forward block y = act(x W1 + b1) W2 + b2.
+ * T tokens, D model width, H hidden width. */
+#include "matrix.h"
+#include "random.h"
+
+enum ffn_activation { FFN_RELU, FFN_GELU }; /* GELU: tanh form */
+
+struct ffn {
+    enum ffn_activation activation;
+    struct matrix w1, b1, w2, b2; /* [D, H] [1, H] [H, D] [1, D] */
+};
+
+/* What the forward pass leaves for the backward pass. */
+struct ffn_trace { struct matrix pre, hidden, slope; }; /* [T, H] */
+
+struct ffn ffn_new(size_t width, size_t hidden,
+                   enum ffn_activation activation,
+                   struct random *random);
+void ffn_free(struct ffn *ffn);
+struct ffn_trace ffn_trace_new(size_t tokens, size_t hidden);
+void ffn_trace_free(struct ffn_trace *trace);
+
+/* y [T, D] from x [T, D]. */
+void ffn_forward(const struct ffn *ffn, struct matrix y, struct matrix x,
+                 struct ffn_trace *trace);
+
+/* Gradients of a scalar loss, from dy [T, D]: writes grad's matrices
+ * and dx [T, D]. Call after ffn_forward with the same x and trace. */
+void ffn_backward(const struct ffn *ffn, struct ffn *grad,
+                  struct matrix dx, struct matrix dy, struct matrix x,
+                  struct ffn_trace *trace);
+
+size_t ffn_parameters(size_t width, size_t hidden); /* with biases */
+size_t ffn_flops_per_token(size_t width, size_t hidden); /* products */
+double ffn_zero_share(struct matrix hidden); /* of exact zeros */
+double ffn_top_share(const struct ffn *ffn, struct matrix hidden,
+                     size_t keep); /* see "The strongest quarter" */
+
+#endif

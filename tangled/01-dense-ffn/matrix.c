@@ -1,0 +1,134 @@
+#include <stdlib.h>
+#include <string.h>
+#include "matrix.h"
+
+/* make, free and index a matrix */
+struct matrix matrix_new(size_t rows, size_t cols)
+{
+    size_t cells = rows * cols;
+    struct matrix m = {rows, cols, calloc(cells + 1, sizeof *m.at)};
+    if (m.at && (!cols || cells / cols == rows)) return m;
+    fprintf(stderr, "matrix.c: no memory for a matrix [%zu, %zu]; "
+            "make it smaller\n", rows, cols);
+    abort();
+}
+
+/* free and index a matrix */
+void matrix_free(struct matrix *matrix)
+{
+    free(matrix->at);
+    *matrix = (struct matrix){0, 0, NULL};
+}
+
+real *matrix_row(struct matrix matrix, size_t row)
+{
+    return matrix.at + row * matrix.cols;
+}
+
+/* refuse a shape that does not fit */
+void matrix_expect_at(const char *file, int line, struct matrix matrix,
+                      size_t rows, size_t cols, const char *name)
+{
+    if (matrix.rows == rows && matrix.cols == cols) return;
+    fprintf(stderr, "%s:%d: %s must be [%zu, %zu] here, got [%zu, %zu];"
+            " check which dimension was swapped or left out\n", file,
+            line, name, rows, cols, matrix.rows, matrix.cols);
+    abort();
+}
+
+/* refuse a product that does not fit */
+static void expect_product(int fits, const char *product,
+                           struct matrix out, struct matrix a,
+                           struct matrix b, const char *hint)
+{
+    if (fits) return;
+    fprintf(stderr, "%s: %s: out [%zu, %zu], a [%zu, %zu], b [%zu, %zu]"
+            " do not fit: %s\n", __FILE__, product, out.rows, out.cols,
+            a.rows, a.cols, b.rows, b.cols, hint);
+    abort();
+}
+
+/* multiply with plain loops */
+static void product(struct matrix out, struct matrix a, struct matrix b)
+{
+    memset(out.at, 0, out.rows * out.cols * sizeof *out.at);
+    for (size_t i = 0; i < a.rows; i++)
+        for (size_t k = 0; k < a.cols; k++) {
+            real s = a.at[i * a.cols + k];
+            for (size_t j = 0; j < b.cols; j++)
+                out.at[i * out.cols + j] += s * b.at[k * b.cols + j];
+        }
+}
+
+/* multiply with the left side transposed */
+static void product_tn(struct matrix out, struct matrix a,
+                       struct matrix b)
+{
+    memset(out.at, 0, out.rows * out.cols * sizeof *out.at);
+    for (size_t k = 0; k < a.rows; k++)
+        for (size_t i = 0; i < a.cols; i++) {
+            real s = a.at[k * a.cols + i];
+            for (size_t j = 0; j < b.cols; j++)
+                out.at[i * out.cols + j] += s * b.at[k * b.cols + j];
+        }
+}
+
+/* multiply with the right side transposed */
+static real dot(const real *a, const real *b, size_t n)
+{
+    real sum[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t lane = 0; lane < 8; lane++)
+            sum[lane] += a[i + lane] * b[i + lane];
+    for (; i < n; i++) sum[i % 8] += a[i] * b[i];
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3]))
+         + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+}
+
+/* fill the product with dot products */
+static void product_nt(struct matrix out, struct matrix a,
+                       struct matrix b)
+{
+    for (size_t i = 0; i < a.rows; i++)
+        for (size_t j = 0; j < b.rows; j++)
+            out.at[i * out.cols + j] =
+                dot(matrix_row(a, i), matrix_row(b, j), a.cols);
+}
+
+/* check shapes, then multiply */
+void matmul(struct matrix out, struct matrix a, struct matrix b)
+{
+    expect_product(a.cols == b.rows && out.rows == a.rows
+        && out.cols == b.cols, "matmul (out = a b)", out, a, b,
+        "a's columns must be b's rows; matmul_tn transposes a, "
+        "matmul_nt transposes b");
+    product(out, a, b);
+}
+
+/* check shapes, then multiply transposed */
+void matmul_tn(struct matrix out, struct matrix a, struct matrix b)
+{
+    expect_product(a.rows == b.rows && out.rows == a.cols
+        && out.cols == b.cols, "matmul_tn (out = a' b)", out, a, b,
+        "a and b must have the same rows");
+    product_tn(out, a, b);
+}
+
+void matmul_nt(struct matrix out, struct matrix a, struct matrix b)
+{
+    expect_product(a.cols == b.cols && out.rows == a.rows
+        && out.cols == b.rows, "matmul_nt (out = a b')", out, a, b,
+        "a and b must have the same columns");
+    product_nt(out, a, b);
+}
+
+/* add a multiple of a matrix */
+void matrix_add(struct matrix out, struct matrix a, real scale,
+                struct matrix b)
+{
+    matrix_expect(a, out.rows, out.cols, "a");
+    matrix_expect(b, out.rows, out.cols, "b");
+    for (size_t i = 0; i < out.rows * out.cols; i++)
+        out.at[i] = a.at[i] + scale * b.at[i];
+}

@@ -1,0 +1,35 @@
+#ifndef MATRIX_H
+#define MATRIX_H
+/* Row-major matrices and their three products. A shape that does not
+ * fit aborts, with the shapes and what would fit. */
+#include <stddef.h>
+#include <stdio.h>
+
+#ifdef REAL_DOUBLE
+typedef double real;
+#else
+typedef float real;
+#endif
+
+/* A view: row r begins at at + r * cols. May have no rows. */
+struct matrix { size_t rows, cols; real *at; };
+
+struct matrix matrix_new(size_t rows, size_t cols); /* all zero */
+void matrix_free(struct matrix *matrix);
+real *matrix_row(struct matrix matrix, size_t row);
+
+void matmul(struct matrix out, struct matrix a, struct matrix b);
+void matmul_tn(struct matrix out, struct matrix a, struct matrix b);
+void matmul_nt(struct matrix out, struct matrix a, struct matrix b);
+
+/* out = a + scale * b, elementwise; out may be a. */
+void matrix_add(struct matrix out, struct matrix a, real scale,
+                struct matrix b);
+
+/* Abort unless the matrix has this shape, e.g. "x [T, D]". */
+#define matrix_expect(matrix, rows, cols, name) \
+    matrix_expect_at(__FILE__, __LINE__, matrix, rows, cols, name)
+void matrix_expect_at(const char *file, int line, struct matrix matrix,
+                      size_t rows, size_t cols, const char *name);
+
+#endif

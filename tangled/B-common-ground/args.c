@@ -1,0 +1,176 @@
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "args.h"
+
+/* complain about an argument */
+void args_reject(const struct args *args, const char *option,
+                 const char *try, const char *problem, ...)
+{
+    va_list values;
+    va_start(values, problem);
+    fprintf(stderr, "%s: %s ", args->program, option);
+    vfprintf(stderr, problem, values);
+    fprintf(stderr, " (try %s)\n", try);
+    va_end(values);
+    exit(2);
+}
+
+/* say what an option allows */
+static void allowed_values(char *out, size_t size,
+                           const struct args_option *option)
+{
+    if (option->kind == ARGS_CHOICE) {
+        size_t n = (size_t)snprintf(out, size, "must be");
+        for (size_t i = 0; option->choices[i] && n < size; i++)
+            n += (size_t)snprintf(out + n, size - n, "%s %s",
+                i ? " or" : "", option->choices[i]);
+    } else {
+        snprintf(out, size, "must be a %s from %.10g to %.10g",
+            option->kind == ARGS_COUNT ? "whole number" : "number",
+            option->least, option->most);
+    }
+}
+
+/* say what an option holds */
+static void current_value(char *out, size_t size,
+                          const struct args_option *option)
+{
+    if (option->kind == ARGS_NUMBER)
+        snprintf(out, size, "%g", *(const double *)option->value);
+    else if (option->kind == ARGS_COUNT)
+        snprintf(out, size, "%zu", *(const size_t *)option->value);
+    else
+        snprintf(out, size, "%s",
+            option->choices[*(const size_t *)option->value]);
+}
+
+/* reject an option's value */
+static void reject_value(const struct args *args,
+                         const struct args_option *option,
+                         const char *got)
+{
+    char allowed[160], value[40], try[80];
+    allowed_values(allowed, sizeof allowed, option);
+    current_value(value, sizeof value, option);
+    snprintf(try, sizeof try, "%s %s", option->name, value);
+    if (!got)
+        args_reject(args, option->name, try, "%s, got nothing",
+                    allowed);
+    args_reject(args, option->name, try, "%s, got '%s'", allowed, got);
+}
+
+/* print the help */
+static void print_help(const struct args *args)
+{
+    printf("%s: %s\n\n", args->program, args->about);
+    for (const struct args_option *o = args->options; o->name; o++) {
+        char allowed[160], value[40];
+        allowed_values(allowed, sizeof allowed, o);
+        current_value(value, sizeof value, o);
+        printf("  %-12s %s; %s (%s)\n",
+               o->name, o->help, allowed + strlen("must be "), value);
+    }
+    /* print the options that all programs share */
+    printf("  %-12s print name<TAB>value lines, as the page quotes "
+           "them\n  %-12s print the micro-lessons with their answers\n",
+           "--values", "--lessons");
+    printf("  %-12s print the table behind a figure:", "--data");
+    for (size_t i = 0; args->tables[i]; i++)
+        printf("%s %s", i ? "," : "", args->tables[i]);
+    printf("\n  %-12s print this\n", "--help");
+}
+
+/* read a value */
+static int read_value(const struct args_option *option,
+                      const char *word)
+{
+    char *end = NULL;
+    if (option->kind == ARGS_CHOICE) {
+        /* read a choice */
+        for (size_t i = 0; option->choices[i]; i++)
+            if (!strcmp(option->choices[i], word)) {
+                *(size_t *)option->value = i;
+                return 1;
+            }
+        return 0;
+    }
+    if (option->kind == ARGS_COUNT && (*word < '0' || *word > '9'))
+        return 0;
+    errno = 0;
+    double number = strtod(word, &end);
+    if (errno || !*word || *end || !isfinite(number)) return 0;
+    if (number < option->least || number > option->most) return 0;
+    /* store the number */
+    if (option->kind == ARGS_NUMBER) {
+        *(double *)option->value = number;
+        return 1;
+    }
+    uint64_t count = strtoull(word, &end, 10);
+    if (errno || *end) return 0;
+    *(size_t *)option->value = (size_t)count;
+    return 1;
+}
+
+/* find the option */
+static const struct args_option *find(const struct args *args,
+                                      const char *word, size_t length)
+{
+    for (const struct args_option *o = args->options; o->name; o++)
+        if (strlen(o->name) == length
+            && !strncmp(o->name, word, length))
+            return o;
+    return NULL;
+}
+
+/* check the name of a table */
+static const char *table(const struct args *args, const char *name)
+{
+    char allowed[200], try[80];
+    size_t n = (size_t)snprintf(allowed, sizeof allowed, "must be");
+    for (size_t i = 0; args->tables[i]; i++) {
+        if (name && !strcmp(args->tables[i], name)) return name;
+        n += (size_t)snprintf(allowed + n, sizeof allowed - n, "%s %s",
+                              i ? " or" : "", args->tables[i]);
+    }
+    snprintf(try, sizeof try, "--data %s", args->tables[0]);
+    args_reject(args, "--data", try, "%s, got '%s'", allowed,
+                name ? name : "");
+}
+
+/* go through the arguments */
+struct args_request args_parse(const struct args *args,
+                               int argc, char **argv)
+{
+    struct args_request request = {ARGS_RUN, NULL};
+    for (int i = 1; i < argc; i++) {
+        /* take an option without a value */
+        if (!strcmp(argv[i], "--help")) {
+            print_help(args);
+            exit(0);
+        }
+        if (!strcmp(argv[i], "--values") || !strcmp(argv[i], "--lessons")) {
+            request.output = argv[i][2] == 'v' ? ARGS_VALUES : ARGS_LESSONS;
+            continue;
+        }
+        size_t length = strcspn(argv[i], "=");
+        const char *value = argv[i][length] ? argv[i] + length + 1
+                          : i + 1 < argc ? argv[i + 1] : NULL;
+        /* take an option with a value */
+        if (length == 6 && !strncmp(argv[i], "--data", 6)) {
+            request.output = ARGS_DATA;
+            request.data = table(args, value);
+        } else {
+            const struct args_option *o = find(args, argv[i], length);
+            if (!o)
+                args_reject(args, argv[i], "--help", "is not an option");
+            if (!value || !read_value(o, value)) reject_value(args, o, value);
+        }
+        if (!argv[i][length]) i++;
+    }
+    return request;
+}
