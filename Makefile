@@ -8,8 +8,9 @@ FLAVOR ?=
 BUILD ?= build$(AUTHOR:%=/author)$(FLAVOR:%=/%)
 CFLAGS ?= -O3 -g
 
+hash := \#
 goals := $(or $(MAKECMDGOALS),all)
-untangled := help clean lint check-tangled test steps
+untangled := help clean lint check-tangled $(if $(AUTHOR),,test)
 need = $(foreach tool,$1,$(if $(shell command -v $(tool) 2>/dev/null),,\
     $(error $(tool) is not installed, and `make $(firstword $(goals))' needs it. Type: ./setup$2)))
 wants = $(filter $1,$(goals))
@@ -22,6 +23,12 @@ ifneq ($(call wants,all html quoted check-quoted promote),)
 endif
 ifneq ($(call wants,pdf),)
   $(call need,noweave pandoc gnuplot dot lualatex, pdf)
+endif
+ifneq ($(call wants,test suites test%),)
+  $(call need,notangle noweave pandoc gnuplot dot, test)
+  ifeq ($(shell echo '$(hash)include <CUnit/Basic.h>' | $(CC) -E - >/dev/null 2>&1 && echo found),)
+    $(error CUnit is not installed, and the tests need it. Type: ./setup test)
+  endif
 endif
 
 # Tangling happens here, before the lists of files are read. It decides by
@@ -44,7 +51,6 @@ appendices := $(filter-out $(chapters),$(units))
 number = $(patsubst 0%,%,$(firstword $(subst -, ,$1)))
 numbers := $(foreach unit,$(chapters),$(call number,$(unit)))
 programs := $(numbers:%=$(BUILD)/chapter%)
-suites := $(numbers:%=test%)
 
 sources = $(foreach unit,$1,$(sort $(notdir $(wildcard tangled/$(unit)/*.c))))
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
@@ -92,7 +98,7 @@ $(chapter_goals): chapter%: $(BUILD)/chapter%
 programs: $(programs)
 
 # A file that is missing from a list, or other flags, make everything anew.
-settings := $(CC) $(flags) $(call sources,$(units))
+settings := $(CC) $(flags) $(call sources,$(units)) $(notdir $(wildcard tests/*.c))
 ifneq ($(filter-out help clean lint check-tangled tangle,$(goals)),)
   $(call need,$(firstword $(CC)))
   $(shell mkdir -p $(BUILD); echo '$(settings)' | cmp -s - $(BUILD)/settings || \
@@ -137,8 +143,69 @@ check-tangled:
 lint:
 	@book/lint
 
+# The test program of a flavor holds all modules and lessons, and the suites.
+test_files := $(sort $(notdir $(wildcard tests/*.c)))
+test_objects := $(test_files:%.c=$(BUILD)/obj/tests/%.o)
+$(BUILD)/suites.inc: $(BUILD)/settings
+	@for suite in $(patsubst test_chapter%.c,%,$(filter test_chapter%.c,$(test_files))); do \
+	    echo "S($$suite)"; done >$@
+$(test_objects): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
+	$(compile) $(call folders,$(units)) -D_POSIX_C_SOURCE=200809L -DCHECK_BUILD='"$(BUILD)"' \
+	    -DCHECK_MAKE='"$(MAKE) -s FLAVOR=$(FLAVOR) AUTHOR=$(AUTHOR)"' -c -o $@ $<
+$(BUILD)/tests: $(test_objects) $(filter-out %/chapter%.o,$(call modules,$(units))) \
+    $(filter $(numbers:%=%/lessons%.o),$(call objects,$(chapters))) $(BUILD)/settings
+	$(link) -lcunit -lm
+
+# One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
+SUITES ?=
+.PHONY: suites
+suites: $(programs) $(BUILD)/tests
+	@SEED=$(SEED) $(BUILD)/tests $(SUITES)
+
+## make test3: chapter 3's suite in all flavors; SEED=7 draws other cases
+flavors := strict sanitize double
+.PHONY: $(numbers:%=test%)
+$(numbers:%=test%): test%:
+	@for flavor in $(flavors); do \
+	    echo "flavor $$flavor"; \
+	    $(MAKE) --no-print-directory FLAVOR=$$flavor SUITES=$* suites || exit 1; \
+	done
+
 ## make test: everything: tangled/, lint, the press, all suites, quotes, pages
-## make test3: chapter 3's suite, in all flavors; SEED=7 draws other cases
+do-tangled = book/tangle --check
+do-lint = book/lint
+do-press = tests/press
+do-strict = $(MAKE) --no-print-directory FLAVOR=strict suites
+do-sanitize = $(MAKE) --no-print-directory FLAVOR=sanitize suites
+do-double = $(MAKE) --no-print-directory FLAVOR=double suites
+do-quoted = $(MAKE) --no-print-directory check-quoted
+do-pages = $(MAKE) --no-print-directory test-pages
+steps := sanitize double tangled lint press strict quoted pages
+logs := $(steps:%=build/test/%.log)
+
+.PHONY: test steps
+test:
+	@rm -rf build/test; mkdir -p build/test
+	@$(MAKE) --no-print-directory -k -j2 steps
+	@awk '{ passed += $$1; failed += $$3 } \
+	    END { print passed " passed, " failed + 0 " failed"; exit failed > 0 }' build/test/*.total
+
+# A step's log ends with its own "N passed, N failed", or counts as one.
+steps: $(logs)
+build/test/pages.log: build/test/quoted.log
+$(logs): build/test/%.log:
+	+@start=$$(date +%s); status=ok; \
+	$(do-$*) >$@ 2>&1 || status=FAILED; \
+	total=$$(grep -o '[0-9][0-9]* passed, [0-9][0-9]* failed' $@ | tail -n 1); \
+	case $$status:$$total in \
+	ok:) total='1 passed, 0 failed' ;; \
+	FAILED: | *'passed, 0 failed') \
+	    test $$status = ok || { passed=$${total%% *}; total="$${passed:-0} passed, 1 failed"; } ;; \
+	esac; \
+	echo "$$total" >build/test/$*.total; \
+	test $$status = ok || cat $@; \
+	printf '  %-7s %-9s %s, %s s\n' $$status $* "$$total" $$(($$(date +%s) - start))
+
 ## make clean: remove what can be built again
 .PHONY: clean
 clean:

@@ -1,0 +1,325 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "check.h"
+
+/* The Makefile says where the programs under test are, and how they are made. */
+#ifndef CHECK_BUILD
+#error "CHECK_BUILD is not defined: build the tests with make"
+#endif
+
+/* Under the sanitizers a program takes twenty times as long. */
+#if defined __SANITIZE_ADDRESS__
+enum { QUICK = 1 };
+#else
+enum { QUICK = 0 };
+#endif
+#ifdef REAL_DOUBLE
+enum { SAME_DIGITS = 0 };
+#else
+enum { SAME_DIGITS = 1 };
+#endif
+
+/* ---- Seeds ---- */
+
+uint64_t check_seed(void)
+{
+    const char *seed = getenv("SEED");
+    if (!seed || !*seed) return 1;
+    char *end;
+    errno = 0;
+    uint64_t value = strtoull(seed, &end, 10);
+    if (!errno && !*end && *seed >= '0' && *seed <= '9') return value;
+    fprintf(stderr, "tests: SEED must be a whole number, got '%s' (try SEED=7)\n", seed);
+    exit(2);
+}
+
+struct random check_random(void) { return random_seeded(check_seed()); }
+
+/* ---- Commands ---- */
+
+static char *slurp(FILE *file)
+{
+    size_t length = 0, room = 4096, got;
+    char *text = malloc(room);
+    if (!text) abort();
+    rewind(file);
+    while ((got = fread(text + length, 1, room - length - 1, file)) > 0) {
+        length += got;
+        if (length + 1 < room) continue;
+        text = realloc(text, room *= 2);
+        if (!text) abort();
+    }
+    text[length] = '\0';
+    fclose(file);
+    return text;
+}
+
+/* Run command, or action if there is no command, in a child. */
+static struct check_output run_child(const char *command, void (*action)(void))
+{
+    FILE *out = tmpfile(), *err = tmpfile();
+    if (!out || !err) { perror("tests: tmpfile"); exit(1); }
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0) { perror("tests: fork"); exit(1); }
+    if (child == 0) {
+        dup2(fileno(out), STDOUT_FILENO);
+        dup2(fileno(err), STDERR_FILENO);
+        if (command) {
+            execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+            _exit(127);
+        }
+        action();
+        fflush(NULL);
+        _exit(0);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) { }
+    return (struct check_output){
+        WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),
+        slurp(out), slurp(err)};
+}
+
+struct check_output check_run(const char *command) { return run_child(command, NULL); }
+
+void check_free(struct check_output *output)
+{
+    free(output->out);
+    free(output->err);
+    output->out = output->err = NULL;
+}
+
+/* Assert, and if it fails say about what: CUnit shows only the expression. */
+static int holds(int condition, const char *what, const char *command,
+                 const struct check_output *got)
+{
+    CU_assertImplementation(condition ? CU_TRUE : CU_FALSE, __LINE__, what,
+                            __FILE__, "", CU_FALSE);
+    if (!condition && got)
+        printf("\n    $ %s\n    %s\n    exit %d\n    stdout: %.800s\n    stderr: %.800s\n",
+               command, what, got->status, got->out, got->err);
+    return condition;
+}
+
+void check_aborts(void (*breach)(void), const char *words)
+{
+    struct check_output got = run_child(NULL, breach);
+    holds(got.status == 128 + 6 /* SIGABRT */, "a broken contract aborts", "(in the test)", &got);
+    char word[64];
+    for (int used = 0; sscanf(words, " %63s%n", word, &used) == 1; words += used)
+        if (!strstr(got.err, word)) {
+            printf("\n    the message does not say '%s'", word);
+            holds(0, "the message names what does not fit", "(in the test)", &got);
+        }
+    check_free(&got);
+}
+
+/* ---- A chapter's program ---- */
+
+static char program[256]; /* "build/strict/chapter3" */
+
+static struct check_output run_program(const char *arguments)
+{
+    char command[600];
+    snprintf(command, sizeof command, "%s %s", program, arguments);
+    return check_run(command);
+}
+
+static void check_builds(int chapter)
+{
+    char command[600];
+    snprintf(command, sizeof command, "MAKEFLAGS= %s %s/chapter%d", CHECK_MAKE, CHECK_BUILD, chapter);
+    struct check_output got = check_run(command);
+    holds(got.status == 0, "the program builds", command, &got);
+    check_free(&got);
+}
+
+static void check_succeeds(const char *arguments)
+{
+    struct check_output got = run_program(arguments);
+    holds(got.status == 0 && !*got.err && *got.out,
+          "exits 0, prints something, complains about nothing", arguments, &got);
+    check_free(&got);
+}
+
+/* Lines "name<TAB>value", every value a finite number. */
+static void check_values(void)
+{
+    struct check_output got = run_program("--values");
+    holds(got.status == 0 && *got.out, "--values exits 0 and prints", "--values", &got);
+    for (char *line = strtok(got.out, "\n"); line; line = strtok(NULL, "\n")) {
+        char name[80], rest[2];
+        double value = NAN;
+        int fields = sscanf(line, "%79[a-z0-9_.]\t%lf%1s", name, &value, rest);
+        if (fields != 2 || !isfinite(value))
+            printf("\n    --values printed '%s'", line);
+        holds(fields == 2 && isfinite(value), "a value is name<TAB>number", NULL, NULL);
+    }
+    check_free(&got);
+}
+
+/* tests/values/03-top-k.txt: "$ command", then exactly what it prints. */
+static void check_quotes(int chapter)
+{
+    char command[300];
+    snprintf(command, sizeof command, "cat tests/values/%02d-*.txt", chapter);
+    struct check_output file = check_run(command);
+    holds(file.status == 0 && !strncmp(file.out, "$ ", 2),
+          "what the page quotes is in tests/values (make promote)", command, &file);
+    for (char *section = file.out; !strncmp(section, "$ ", 2); ) {
+        char *line = section + 2, *text = strchr(line, '\n');
+        if (!text) break;
+        *text++ = '\0';
+        char *next = strstr(text, "\n$ ");
+        if (!strncmp(text, "$ ", 2)) next = text - 1;
+        section = next ? next + 1 : text + strlen(text);
+        char saved = *section;
+        *section = '\0';
+        const char *arguments = strchr(line, ' ');
+        snprintf(command, sizeof command, "%s/%s", CHECK_BUILD, line + strlen("build/"));
+        int plain = !arguments || !strcmp(arguments, " --values") || !strcmp(arguments, " --lessons");
+        if (holds(!strncmp(line, "build/chapter", 13), "a page quotes chapters' programs", line, NULL)
+            && (plain || !QUICK)) {
+            struct check_output got = check_run(command);
+            holds(got.status == 0 && (!SAME_DIGITS || !strcmp(got.out, text)),
+                  "prints what its page quotes (if the page is wrong: make promote)", command, &got);
+            check_free(&got);
+        }
+        *section = saved;
+    }
+    check_free(&file);
+}
+
+static void check_rejects(const char *arguments)
+{
+    struct check_output got = run_program(arguments);
+    holds(got.status == 2, "a bad argument exits 2", arguments, &got);
+    holds(!*got.out, "a bad argument prints nothing on stdout", arguments, &got);
+    holds(strstr(got.err, "(try --") != NULL, "the message says what to try", arguments, &got);
+    check_free(&got);
+}
+
+/* An option that takes a value must reject these, and say what is allowed. */
+static void check_rejects_values(const char *option, const char *help)
+{
+    char arguments[200];
+    double least = 0, most = 0;
+    const char *range = strstr(help, "number from ");
+    snprintf(arguments, sizeof arguments, "%s", option);
+    check_rejects(arguments);
+    static const char *const bad[] = {
+        "", "x", "-", "1x", "0x", " ", "nan", "inf", "-1e308", "1e309",
+        "99999999999999999999", "-99999999999999999999", "--help",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(arguments, sizeof arguments, "%s '%s'", option, bad[i]);
+        check_rejects(arguments);
+        snprintf(arguments, sizeof arguments, "%s='%s'", option, bad[i]);
+        check_rejects(arguments);
+    }
+    if (!range) return;
+    if (!holds(sscanf(range, "number from %lf to %lf", &least, &most) == 2,
+               "--help gives a number's range", help, NULL)) return;
+    double outside[] = {least - 1, most + 1, least - fabs(least) * 0.5 - 0.5, most * 1.5 + 0.5};
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        snprintf(arguments, sizeof arguments, "%s %.10g", option, outside[i]);
+        check_rejects(arguments);
+        struct check_output got = run_program(arguments);
+        char allowed[120];
+        snprintf(allowed, sizeof allowed, "number from %.10g to %.10g", least, most);
+        holds(strstr(got.err, allowed) && strstr(got.err, option),
+              "the message names the option and its range", arguments, &got);
+        check_free(&got);
+    }
+    if (!strstr(help, "whole number")) return;
+    snprintf(arguments, sizeof arguments, "%s %.10g.5", option, least);
+    check_rejects(arguments);
+}
+
+static void check_help(int chapter)
+{
+    struct check_output got = run_program("--help");
+    holds(got.status == 0 && !*got.err, "--help exits 0", "--help", &got);
+
+    /* The options that the chapter's C spells out are in the help. */
+    char command[200];
+    snprintf(command, sizeof command,
+             "grep -oh '\"--[a-z][a-z0-9-]*\"' tangled/%02d-*/chapter%d.c | tr -d '\"' | sort -u",
+             chapter, chapter);
+    struct check_output named = check_run(command);
+    for (char *line = named.out, *end; (end = strchr(line, '\n')); line = end + 1) {
+        char shown[80];
+        snprintf(shown, sizeof shown, "\n  %.*s ", (int)(end - line), line);
+        holds(strstr(got.out, shown) != NULL, "--help names every option", shown, &got);
+    }
+    static const char *const shared[] = {"--values", "--lessons", "--data", "--help"};
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        holds(strstr(got.out, shared[i]) != NULL, "--help names every option", shared[i], &got);
+
+    for (char *line = got.out, *end; (end = strchr(line, '\n')); line = end + 1) {
+        char option[80];
+        *end = '\0';
+        if (sscanf(line, "  %79[a-z0-9-]", option) != 1 || strncmp(option, "--", 2)) continue;
+        if (!strcmp(option, "--help") || !strcmp(option, "--values") || !strcmp(option, "--lessons"))
+            continue;
+        check_rejects_values(option, line);
+    }
+    check_free(&named);
+    check_free(&got);
+}
+
+void check_program(int chapter)
+{
+    snprintf(program, sizeof program, "%s/chapter%d", CHECK_BUILD, chapter);
+    check_builds(chapter);
+    check_succeeds("");
+    check_succeeds("--lessons");
+    check_values();
+    check_quotes(chapter);
+    check_help(chapter);
+    static const char *const bad[] = {
+        "--no-such-option", "--no-such-option 3", "-x", "-", "--", "3", "''", "extra",
+        "--values extra", "--help-me", "--values=1", "--lessons=",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) check_rejects(bad[i]);
+}
+
+/* ---- Gradients ---- */
+
+double check_difference(size_t n, const double *a, const double *b)
+{
+    double difference = 0, norm_a = 0, norm_b = 0;
+    for (size_t i = 0; i < n; i++) {
+        difference += (a[i] - b[i]) * (a[i] - b[i]);
+        norm_a += a[i] * a[i];
+        norm_b += b[i] * b[i];
+    }
+    double norm = sqrt(fmax(norm_a, norm_b));
+    if (isnan(difference) || isnan(norm_a) || isnan(norm_b)) return NAN;
+    return norm > 0 ? sqrt(difference) / norm : 0;
+}
+
+double check_gradient(size_t n, double *x, const double *gradient,
+                      double (*loss)(void *context), void *context)
+{
+    double *numeric = malloc((n ? n : 1) * sizeof *numeric);
+    if (!numeric) abort();
+    for (size_t i = 0; i < n; i++) {
+        double kept = x[i], step = 1e-5 * fmax(1, fabs(kept));
+        x[i] = kept + step;
+        double above = loss(context);
+        x[i] = kept - step;
+        double below = loss(context);
+        x[i] = kept;
+        numeric[i] = (above - below) / (2 * step);
+    }
+    double error = check_difference(n, gradient, numeric);
+    free(numeric);
+    return error;
+}

@@ -1,0 +1,59 @@
+/* What every suite needs. A chapter's suite is tests/test_chapterN.c:
+ *
+ *     #include "check.h"
+ *     #include "topk.h"
+ *
+ *     static void program(void) { check_program(3); }
+ *     static void ties(void)    { CU_ASSERT_EQUAL(first_of_equals(), 0); }
+ *
+ *     SUITE(3) {
+ *         check_case("the program keeps its promises", program);
+ *         check_case("ties go to the lower expert", ties);
+ *     }
+ *
+ * `make test3` runs it in all flavors; a new file is picked up by itself. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <CUnit/CUnit.h>
+#include "random.h"
+
+#define SUITE(n) void suite_chapter##n(void); void suite_chapter##n(void)
+
+/* Add a case to the suite that is being set up. */
+void check_case(const char *claim, void (*test)(void));
+
+/* Numbers for random cases. Every case starts from the run's seed, which the
+ * runner prints and `make test3 SEED=7` sets. */
+uint64_t check_seed(void);
+struct random check_random(void);
+
+/* Run a shell command. Free the result with check_free. */
+struct check_output {
+    int status;       /* exit status; 128 + signal if it was killed */
+    char *out, *err;  /* all of stdout and of stderr */
+};
+struct check_output check_run(const char *command);
+void check_free(struct check_output *output);
+
+/* Chapter N's program: builds, runs, exits 0, prints what its page quotes,
+ * says what it takes (--help), and rejects what it cannot use: exit 2, nothing
+ * on stdout, and what was wrong, what is allowed and what to try on stderr. */
+void check_program(int chapter);
+
+/* breach must abort, and say all words of `words` (split at spaces) on
+ * stderr: check_aborts(multiply_wrong_shapes, "matrix.c 2x3 4x5"). */
+void check_aborts(void (*breach)(void), const char *words);
+
+/* |a - b| / max(|a|, |b|) with L2 norms; 0 if both are all zero. */
+double check_difference(size_t n, const double *a, const double *b);
+
+/* The same, between a gradient and the central differences of loss(context)
+ * in x[0..n). Leaves x as it was. For flavor double, where real is double:
+ * CU_ASSERT(check_gradient(n, w.data, dw.data, loss, &layer) < 1e-6); */
+double check_gradient(size_t n, double *x, const double *gradient,
+                      double (*loss)(void *context), void *context);
+
+#endif

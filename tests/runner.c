@@ -1,0 +1,74 @@
+/* Run the suites: `build/strict/tests` all of them, `build/strict/tests 3`
+ * chapter 3's. suites.inc is made from the names of the files in tests/. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <CUnit/Basic.h>
+#include "check.h"
+
+#define S(n) void suite_chapter##n(void);
+#include "suites.inc"
+#undef S
+
+static const struct { const char *number; void (*set_up)(void); } suites[] = {
+#define S(n) {#n, suite_chapter##n},
+#include "suites.inc"
+#undef S
+};
+enum { SUITES = sizeof suites / sizeof *suites };
+
+static CU_pSuite current;
+
+void check_case(const char *claim, void (*test)(void))
+{
+    if (CU_add_test(current, claim, test)) return;
+    fprintf(stderr, "tests: cannot add '%s': %s\n", claim, CU_get_error_msg());
+    exit(1);
+}
+
+static void add_suite(size_t i)
+{
+    char *title = malloc(32);
+    if (!title) abort();
+    snprintf(title, 32, "chapter %s", suites[i].number);
+    current = CU_add_suite(title, NULL, NULL);
+    if (!current) {
+        fprintf(stderr, "tests: cannot add %s: %s\n", title, CU_get_error_msg());
+        exit(1);
+    }
+    free(title); /* CUnit keeps a copy */
+    suites[i].set_up();
+}
+
+static void add_suite_number(const char *number)
+{
+    for (size_t i = 0; i < SUITES; i++)
+        if (!strcmp(suites[i].number, number)) {
+            add_suite(i);
+            return;
+        }
+    fprintf(stderr, "tests: no suite '%s'; there are:", number);
+    for (size_t i = 0; i < SUITES; i++)
+        fprintf(stderr, " %s", suites[i].number);
+    fprintf(stderr, " (try: tests %s)\n", suites[0].number);
+    exit(2);
+}
+
+int main(int argc, char **argv)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (CU_initialize_registry() != CUE_SUCCESS) return 1;
+    for (int i = 1; i < argc; i++) add_suite_number(argv[i]);
+    for (size_t i = 0; argc < 2 && i < SUITES; i++) add_suite(i);
+    printf("seed %" PRIu64 " (another one: make test SEED=7)\n", check_seed());
+
+    CU_basic_set_mode(CU_BRM_VERBOSE);
+    if (CU_basic_run_tests() != CUE_SUCCESS) return 1;
+    unsigned run = CU_get_number_of_tests_run();
+    unsigned failed = CU_get_number_of_tests_failed();
+    unsigned failures = CU_get_number_of_failures();
+    printf("%u passed, %u failed\n", run - failed, failed);
+    CU_cleanup_registry();
+    return failures || !run;
+}
