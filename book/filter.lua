@@ -1,0 +1,834 @@
+-- Second look at a chapter: resolve every mark and reference and set chunks,
+-- values, transcripts, lessons and figures for HTML or LaTeX. Options come as
+-- metadata: refs (the file that link.lua wrote) and quoted (the programs'
+-- output). Whatever cannot be resolved is reported with the chapter's file
+-- and line, all at once, and nothing is written.
+
+local common = dofile('book/common.lua')
+local HTML = FORMAT:match('html') ~= nil
+local str = pandoc.utils.stringify
+
+local source, name, refs, page = '', '', nil, ''
+local quoted, quoted_path = {}, ''
+local problems, bibliography = {}, {}
+local answers = {}                -- of the PDF's lessons, for the chapter's end
+
+-- Messages -----------------------------------------------------------------
+
+local function complain(line, message)
+  local key = line .. message
+  if problems[key] then return end
+  problems[key] = true
+  problems[#problems + 1] = { line, ('%s:%d: %s\n'):format(source, line, message) }
+end
+
+-- The first line of the chapter that contains the text, and is not followed
+-- by more of the same word.
+local function line_of(text)
+  local n = 0
+  for line in ((common.slurp(source) or '') .. '\n'):gmatch('(.-)\n') do
+    n = n + 1
+    local _, last = line:find(text, 1, true)
+    if last and not line:sub(last + 1, last + 1):match('[%w_]') then return n end
+  end
+  return 1
+end
+
+-- What programs printed ------------------------------------------------------
+
+local function read_quoted(path)
+  quoted_path = path
+  local run
+  for line in ((common.slurp(path) or '')):gmatch('([^\n]*)\n') do
+    local command = line:match('^%$ (.*)$')
+    if command then
+      run = command
+      quoted[run] = {}
+    elseif run then
+      table.insert(quoted[run], line)
+    end
+  end
+end
+
+local function output_of(run, line)
+  if not quoted[run] then
+    complain(line, ('%s has no output of `%s`; run make quoted'):format(quoted_path, run))
+    return {}
+  end
+  return quoted[run]
+end
+
+local FORMATS = 'a printf format for one number such as %.2f, %.1f%% (a percentage) or ,'
+
+local function group(digits)
+  local sign, whole, rest = digits:match('^([-+]?)(%d+)(.*)$')
+  if not sign then return digits end
+  whole = whole:reverse():gsub('(%d%d%d)', '%1,'):reverse():gsub('^,', '')
+  return sign .. whole .. rest
+end
+
+local function value(spec)
+  local run, key, format, line = spec:match('^(.-)\t(.-)\t(.-)\t(%d+)$')
+  line = tonumber(line)
+  local found, names
+  names = {}
+  for _, l in ipairs(output_of(run, line)) do
+    local k, v = l:match('^([^\t]+)\t(.*)$')
+    if k == key then found = v end
+    names[#names + 1] = k
+  end
+  if not found then
+    if quoted[run] then
+      complain(line, ('there is no value %s in `%s`; it prints %s'):format(key, run,
+        #names > 0 and 'for example ' .. common.near(key, names) or 'no values'))
+    end
+    return '?', run, key, format
+  end
+  local text = found
+  if format == ',' then
+    text = group(found)
+  elseif format ~= '' then
+    local number = tonumber(found)
+    local conversion = format:gsub('%%%%', ''):match('^[^%%]*%%[-+ #0]*%d*%.?%d*([dfgeEG])[^%%]*$')
+    if not number or not conversion then
+      complain(line, ('%s in the format %q: the value is %q; allowed is %s'):format(
+        key, format, found, FORMATS))
+      return '?', run, key, format
+    end
+    if format:find('%%', 1, true) then number = number * 100 end
+    if conversion == 'd' then number = math.floor(number + 0.5) end
+    text = format:format(number)
+  end
+  return text, run, key, format
+end
+
+-- Links ----------------------------------------------------------------------
+
+local function tex(text)          -- text as LaTeX
+  return (pandoc.write(pandoc.Pandoc({ pandoc.Plain({ pandoc.Str(text) }) }), 'latex')
+    :gsub('%s+$', ''))
+end
+
+local function tex_code(text)     -- characters of a program, as LaTeX
+  local special = { ['\\'] = '\\textbackslash{}', ['{'] = '\\{', ['}'] = '\\}',
+    ['_'] = '\\_', ['%'] = '\\%', ['&'] = '\\&', ['#'] = '\\#', ['$'] = '\\$',
+    ['^'] = '\\^{}', ['~'] = '\\~{}', [' '] = '\\ ', ['-'] = '{-}' }
+  return (text:gsub('[\\{}_%%&#$^~ -]', special))
+end
+
+local function html(text)
+  return (text:gsub('[&<>"]', { ['&'] = '&amp;', ['<'] = '&lt;', ['>'] = '&gt;',
+    ['"'] = '&quot;' }))
+end
+
+local function label_of(target_page, anchor)
+  return (target_page:gsub('%.html$', '') .. '.' .. (anchor == '' and 'top' or anchor))
+    :gsub('_', '..')
+end
+
+local function raw(text)
+  return pandoc.RawInline(HTML and 'html' or 'latex', text)
+end
+
+local function raw_block(text)
+  return pandoc.RawBlock(HTML and 'html' or 'latex', text)
+end
+
+local function href(target_page, anchor)
+  local place = target_page == page and '' or target_page
+  if anchor ~= '' then return place .. '#' .. anchor end
+  return place == '' and '#top' or place
+end
+
+local function spanned_page(label)        -- "(p. 12)"
+  return '~{\\footnotesize(p.~\\pageref{' .. label .. '})}'
+end
+
+-- Code -----------------------------------------------------------------------
+
+-- Quoted code [[…]]: known names link to their definitions.
+local function quoted_code(code)
+  local out, at = {}, 1
+  local function plain(text)
+    if text == '' then return end
+    out[#out + 1] = HTML and html(text) or tex_code(text)
+  end
+  while at <= #code do
+    local first, last, word = code:find('([%a_][%w_]*)', at)
+    if not first then break end
+    plain(code:sub(at, first - 1))
+    local def = refs.quotes[word]
+    if def and HTML then
+      out[#out + 1] = ('<a href="%s">%s</a>'):format(href(def.page, def.anchor), word)
+    elseif def then
+      out[#out + 1] = ('\\hyperref[%s]{%s}'):format(label_of(def.page, def.anchor),
+        tex_code(word))
+    else
+      plain(word)
+    end
+    at = last + 1
+  end
+  plain(code:sub(at))
+  local text = table.concat(out)
+  return raw(HTML and '<code>' .. text .. '</code>' or '\\texttt{' .. text .. '}')
+end
+
+-- Highlight code by pandoc; words of the form zzNzz stand for links.
+local function highlight(code, language)
+  local block = pandoc.CodeBlock(code, pandoc.Attr('', { language }))
+  local text = pandoc.write(pandoc.Pandoc({ block }), HTML and 'html' or 'latex')
+  if not HTML then return text end
+  local inner = text:match('<code[^>]*>(.*)</code>')
+  inner = inner:gsub('<a href="#cb[%d-]+"[^>]*></a>', '')
+  local lines = {}
+  for l in (inner .. '\n'):gmatch('(.-)\n') do
+    lines[#lines + 1] = l:match('^<span id="cb[%d-]+">(.*)</span>$') or l
+  end
+  return table.concat(lines, '\n')
+end
+
+local first_chunk = {}            -- title -> id of its first chunk
+local own_defs = {}               -- name -> id of the chunk that defines it
+
+local function chunk(div)
+  local a, id = div.attributes, div.identifier
+  local links, placed = {}, {}
+  local code = div.content[1].text:gsub(common.MARK, function(kind, text)
+    local what = common.decode(text)
+    local shown = what
+    if kind == 'u' then
+      local target = first_chunk[what]
+      if HTML then
+        shown = ('<a class="chunk-use" href="#%s">⟨%s⟩</a>'):format(target or id, html(what))
+      else
+        shown = ('\\hyperref[%s]{\\chunkuse{%s}}'):format(label_of(page, target or id),
+          tex(what))
+      end
+    else
+      local ident = what:match('(%S+)$')
+      local def = refs.idents[ident]
+      if def and def.tag and what == ident then def = nil end
+      if not def then return ident end
+      local here = def.page == page and own_defs[ident] == id
+      if HTML and here then
+        shown = placed[ident] and ident
+          or ('<span class="definition" id="def-%s">%s</span>'):format(ident, ident)
+      elseif HTML then
+        shown = ('<a href="%s">%s</a>'):format(href(def.page, def.anchor), ident)
+      elseif here then
+        shown = tex_code(ident)
+      else
+        shown = ('\\hyperref[%s]{%s}'):format(label_of(def.page, def.anchor), tex_code(ident))
+      end
+      if here then placed[ident] = true end
+    end
+    links[#links + 1] = shown
+    return ('zz%dzz'):format(#links)
+  end)
+  local is_c = a.files:match('%.[ch]%f[%W]') or a.files == ''
+  local text = highlight(code, is_c and 'c' or 'default')
+  text = text:gsub('zz(%d+)zz', function(n) return links[tonumber(n)] end)
+
+  local files = {}
+  for file in a.files:gmatch('%S+') do
+    local path = a.folder .. file
+    local target = first_chunk[file]
+    if HTML and target ~= id then
+      files[#files + 1] = ('<a href="#%s">%s</a>'):format(target, html(path))
+    elseif HTML then files[#files + 1] = html(path)
+    else files[#files + 1] = '\\texttt{' .. tex_code(path) .. '}' end
+  end
+  files = table.concat(files, ', ')
+  local sign = a.index == '1' and '≡' or '+≡'
+  local missing = {}              -- definitions that no line of the chunk carries
+  for ident in a.defines:gmatch('%S+') do
+    if own_defs[ident] == id and not placed[ident] then missing[#missing + 1] = ident end
+  end
+
+  local blocks = pandoc.List()
+  local foot = div.content[2]
+  if HTML then
+    local anchors = ''
+    for _, ident in ipairs(missing) do
+      anchors = anchors .. ('<span id="def-%s"></span>'):format(ident)
+    end
+    blocks:insert(raw_block(('<div class="chunk-head"><a class="chunk-number" href="#%s">%s</a> '
+      .. '<span class="chunk-title">⟨%s⟩%s</span> <span class="chunk-file">%s</span>%s</div>')
+      :format(id, a.number, html(a.title), sign, files, anchors)))
+    blocks:insert(raw_block('<pre class="sourceCode" tabindex="0"><code class="sourceCode">'
+      .. text .. '</code></pre>'))
+    if foot then
+      blocks:insert(pandoc.Div({ foot }, pandoc.Attr('', { 'chunk-foot' })))
+    end
+    return pandoc.Div(blocks, pandoc.Attr(id, { 'chunk' }))
+  end
+  local labels = { '\\anchor{' .. label_of(page, id) .. '}' }
+  for ident in a.defines:gmatch('%S+') do
+    if own_defs[ident] == id then
+      labels[#labels + 1] = '\\anchor{' .. label_of(page, 'def-' .. ident) .. '}'
+    end
+  end
+  blocks:insert(raw_block(('\\chunkhead{%s}{%s}{⟨%s⟩%s}{%s}'):format(table.concat(labels),
+    a.number, tex(a.title), sign == '≡' and '$\\equiv$' or '$+\\!\\equiv$', files)))
+  blocks:insert(raw_block(text))
+  if foot then
+    local content = pandoc.List()
+    content:insert(raw('\\chunkfoot{'))
+    content:extend(foot.content)
+    content:insert(raw('}'))
+    blocks:insert(pandoc.Plain(content))
+  else
+    blocks:insert(raw_block('\\chunkend'))
+  end
+  return blocks
+end
+
+-- Transcripts ----------------------------------------------------------------
+
+local function transcript(block)
+  local line = 1
+  local shown = {}
+  local part = block.attributes.part
+  for text in (block.text .. '\n'):gmatch('(.-)\n') do
+    local run = text:match('^%$ (.+)$')
+    if run then
+      line = line_of('$ ' .. run)
+      local lines, kept = output_of(run, line), {}
+      if part then
+        local on, any = false, false
+        for _, l in ipairs(lines) do
+          if not any and l:sub(1, #part) == part then on, any = true, true end
+          if on and l == '' then on = false end
+          if on then kept[#kept + 1] = l end
+        end
+        if not any and quoted[run] then
+          complain(line, ('no line of `%s` starts with %q; give part="…" the start '
+            .. 'of a line that it prints'):format(run, part))
+        end
+      else
+        kept = lines
+      end
+      shown[#shown + 1] = { run, kept }
+    elseif text:match('%S') then
+      complain(line_of(text), ('in a run block, %q is no command; write only `$ command` '
+        .. 'lines, the output is filled in'):format(text))
+    end
+  end
+  local out = {}
+  for i, s in ipairs(shown) do
+    if HTML then
+      out[#out + 1] = '<span class="command">$ ' .. html(s[1]) .. '</span>\n'
+      for _, l in ipairs(s[2]) do out[#out + 1] = html(l) .. '\n' end
+    else
+      out[#out + 1] = '$ ' .. s[1] .. '\n'
+      for _, l in ipairs(s[2]) do out[#out + 1] = l .. '\n' end
+    end
+  end
+  local text = table.concat(out):gsub('\n+$', '')
+  if HTML then
+    return raw_block('<pre class="run" tabindex="0"><code>' .. text .. '</code></pre>')
+  end
+  return raw_block('\\begin{Run}\n' .. text .. '\n\\end{Run}')
+end
+
+-- Lessons --------------------------------------------------------------------
+
+local function lesson_fields(id, line)
+  local run = ('build/chapter%s --lessons'):format(id:match('^%w+'))
+  local lessons, ids, current = {}, {}, nil
+  for _, l in ipairs(output_of(run, line)) do
+    local field, text = l:match('^(%a+)\t?(.*)$')
+    if field == 'lesson' then
+      current = { run = run }
+      lessons[text] = current
+      ids[#ids + 1] = text
+    elseif current and field then
+      current[field] = current[field] or {}
+      table.insert(current[field], text)
+    end
+  end
+  if not lessons[id] and quoted[run] then
+    complain(line, ('there is no lesson %s; `%s` has %s'):format(id, run,
+      common.near(id, ids)))
+  end
+  return lessons[id]
+end
+
+local function lesson(div)
+  local id, line = div.attributes.lesson, tonumber(div.attributes.line)
+  local l = lesson_fields(id, line)
+  if not l then return {} end
+  local function one(field) return l[field] and l[field][1] or '' end
+  local function paragraphs(list, open, close)
+    local out = {}
+    for _, text in ipairs(list or {}) do
+      out[#out + 1] = open .. (HTML and html(text) or tex(text)) .. close
+    end
+    return table.concat(out)
+  end
+  local function drawn(list)
+    if not list then return '' end
+    local text = table.concat(list, '\n')
+    if text == '' then return '' end
+    if HTML then return '<pre tabindex="0"><code>' .. html(text) .. '</code></pre>' end
+    return '\n\\begin{Run}\n' .. text .. '\n\\end{Run}\n'
+  end
+  local answer = one('answer')
+  local within = ''
+  if one('kind') == 'number' and tonumber(one('tolerance')) and tonumber(one('tolerance')) > 0 then
+    within = (HTML and ' <span class="tolerance">±&nbsp;%s counts as right</span>'
+      or ' ($\\pm$\\,%s counts as right)'):format(one('tolerance'))
+  end
+  local mistakes = {}
+  for _, m in ipairs(l.mistake or {}) do
+    local wrong, meaning = m:match('^(.-)\t(.*)$')
+    mistakes[#mistakes + 1] = { wrong or m, meaning or '' }
+  end
+  if HTML then
+    local out = { ('<section class="lesson" id="lesson-%s" aria-labelledby="lesson-%s-title" '
+      .. 'data-lesson="%s" data-kind="%s" data-run="%s">'):format(id, id, id, one('kind'), l.run) }
+    local function put(text) out[#out + 1] = text end
+    put(('<header><p class="lesson-label">Predict %s · %s minutes</p>'
+      .. '<h3 class="lesson-title" id="lesson-%s-title">%s</h3></header>')
+      :format(id, one('minutes'), id, html(one('title'))))
+    put('<div class="question">' .. paragraphs(l.question, '<p>', '</p>')
+      .. drawn(l.given))
+    if l.option then
+      put('<ol class="options">' .. paragraphs(l.option, '<li>', '</li>') .. '</ol>')
+    end
+    if one('unit') ~= '' then
+      put('<p class="unit">Answer in ' .. html(one('unit')) .. '.</p>')
+    end
+    put('</div>')
+    for i, hint in ipairs(l.hint or {}) do
+      put(('<details class="hint"><summary>Hint%s</summary><p>%s</p></details>'):format(
+        #l.hint > 1 and ' ' .. i or '', html(hint)))
+    end
+    put('<details class="answer"><summary>Answer</summary><p class="result"><strong>'
+      .. html(answer) .. '</strong>' .. within .. '</p>' .. drawn(l.trace))
+    if #mistakes > 0 then
+      put('<dl class="mistakes">')
+      for _, m in ipairs(mistakes) do
+        put(('<dt>If you said %s</dt><dd>%s</dd>'):format(html(m[1]), html(m[2])))
+      end
+      put('</dl>')
+    end
+    put(('<p class="source">From <code>%s</code></p></details></section>'):format(html(l.run)))
+    return raw_block(table.concat(out, '\n'))
+  end
+  local here, there = label_of(page, 'lesson-' .. id), label_of(page, 'answer-' .. id)
+  local out = { ('\\begin{lesson}{\\anchor{%s}%s}{%s}{%s}'):format(here, id, tex(one('title')),
+    one('minutes')) }
+  out[#out + 1] = paragraphs(l.question, '', '\\par ') .. drawn(l.given)
+  if l.option then
+    out[#out + 1] = '\\begin{enumerate}' .. paragraphs(l.option, '\\item ', '\n')
+      .. '\\end{enumerate}'
+  end
+  if one('unit') ~= '' then out[#out + 1] = 'Answer in ' .. tex(one('unit')) .. '.\\par' end
+  for i, hint in ipairs(l.hint or {}) do
+    out[#out + 1] = ('\\hint{Hint%s}{%s}'):format(#l.hint > 1 and ' ' .. i or '', tex(hint))
+  end
+  out[#out + 1] = ('\\hint{Answer}{page~\\pageref{%s}}\\end{lesson}'):format(there)
+  local a = { ('\\lessonanswer{\\anchor{%s}\\hyperref[%s]{%s}}{%s}{\\textbf{%s}%s}'):format(
+    there, here, id, tex(one('title')), tex(answer), within), drawn(l.trace) }
+  for _, m in ipairs(mistakes) do
+    a[#a + 1] = ('\\mistake{%s}{%s}'):format(tex(m[1]), tex(m[2]))
+  end
+  answers[#answers + 1] = table.concat(a, '\n')
+  return raw_block(table.concat(out, '\n'))
+end
+
+-- Figures --------------------------------------------------------------------
+
+-- An SVG to stand in a page: ids made its own, black made the text's color.
+local function inline_svg(text, id, alt)
+  text = text:gsub('<%?xml.-%?>', ''):gsub('<!DOCTYPE.->', ''):gsub('<!%-%-.-%-%->', '')
+  text = text:gsub('<title>.-</title>', ''):gsub('<desc>.-</desc>', '')
+  text = text:gsub('%sid="([^"]+)"', ' id="' .. id .. '-%1"')
+    :gsub("%sid='([^']+)'", ' id="' .. id .. '-%1"')
+    :gsub('url%(#', 'url(#' .. id .. '-')
+    :gsub('xlink:href=([\'"])#', 'href=%1#' .. id .. '-')
+    :gsub('%sxmlns:xlink="[^"]*"', ''):gsub('%sxml:space="[^"]*"', '')
+  for _, black in ipairs { 'black', '#000000', 'rgb%(%s*0,%s*0,%s*0%)' } do
+    for _, what in ipairs { 'fill', 'stroke' } do
+      text = text:gsub(what .. "=(['\"])%s*" .. black .. "%s*['\"]", what .. '=%1currentColor%1')
+    end
+  end
+  return (text:gsub('<svg', ('<svg role="img" aria-label="%s"'):format(html(alt)), 1))
+end
+
+local function figure(div)
+  local image, a = div.content[1].content[1], div.attributes
+  local file = image.src
+  local line = line_of('](' .. file .. ')')
+  if a.label == '' or not a.label:match('^fig:') then
+    complain(line, ('the figure %s needs an id: {#fig:name alt="…"}'):format(file))
+  end
+  local alt = image.attributes.alt
+  if not alt or alt == '' then
+    complain(line, ('the figure %s needs alt="…": say what it shows'):format(file))
+    alt = ''
+  end
+  local path = 'build/figures/' .. file .. (HTML and '.svg' or '.pdf')
+  local text = common.slurp(path)
+  if not file:match('^' .. name:match('^%w+') .. '%-') or not text then
+    complain(line, ('there is no figure %s; a script figures/%s.gp or figures/%s.dot '
+      .. 'draws it, its name starts with %s-'):format(file, file, file, name:match('^%w+')))
+    return {}
+  end
+  local caption = pandoc.List(image.caption)
+  local head = a.number and 'Figure ' .. a.number or 'Figure'
+  if HTML then
+    local out = pandoc.List { raw('<figcaption><span class="label">' .. head .. '.</span> ') }
+    out:extend(caption)
+    out:insert(raw('</figcaption></figure>'))
+    return { raw_block(('<figure id="%s">'):format(div.identifier)),
+      raw_block('<div class="picture">' .. inline_svg(text, div.identifier, alt) .. '</div>'),
+      pandoc.Plain(out) }
+  end
+  local out = pandoc.List { raw(('\\begin{figure}[htbp]\\centering\\anchor{%s}'
+    .. '\\fitgraphics{%s}\\figurecaption{%s}{'):format(label_of(page, div.identifier), path,
+    head)) }
+  out:extend(caption)
+  out:insert(raw('}\\end{figure}'))
+  return pandoc.Plain(out)
+end
+
+local function numbered_table(div)
+  local t, head = div.content[1], 'Table ' .. (div.attributes.number or '')
+  local long = t.caption.long
+  local first = long and long[1]
+  if first and first.content then
+    first.content:insert(1, pandoc.Space())
+    first.content:insert(1, HTML and pandoc.Span({ pandoc.Str(head .. '.') },
+      pandoc.Attr('', { 'label' })) or pandoc.Strong({ pandoc.Str(head .. '.') }))
+    if not HTML then first.content:insert(1, raw('\\anchor{'
+      .. label_of(page, div.identifier) .. '}')) end
+    t.caption.long[1] = first
+  end
+  if not HTML then return t end
+  return pandoc.Div({ t }, pandoc.Attr(div.identifier, { 'table' }))
+end
+
+local function equation(div)
+  local math, a = div.content[1].content[1], div.attributes
+  if HTML then
+    return pandoc.Div({ pandoc.Plain { math, raw('<span class="number">(' .. a.number
+      .. ')</span>') } }, pandoc.Attr(div.identifier, { 'equation' }))
+  end
+  return raw_block(('\\begin{equation*}\\anchor{%s}%s\\tag{%s}\\end{equation*}'):format(
+    label_of(page, div.identifier), math.text, a.number))
+end
+
+-- References -----------------------------------------------------------------
+
+local KINDS = { ch = 'Chapter', sec = 'Section', fig = 'Figure', tbl = 'Table',
+  eq = 'Equation' }
+
+local function reference(citation)
+  local id = citation.id
+  local kind, r = id:match('^(%a+):'), refs.labels[id]
+  if not KINDS[kind] or not r then
+    complain(line_of('@' .. id), ('nothing is called @%s; the nearest ids are %s'):format(id,
+      refs.close[id] or 'those that start with ch:, sec:, fig:, tbl: or eq:'))
+    return pandoc.Str('?')
+  end
+  local words = KINDS[kind]
+  if kind == 'ch' and r.number:match('^%a') then words = 'Appendix' end
+  local text = r.number == '' and (r.title or words) or words .. '\u{a0}' .. r.number
+  if citation.mode == 'SuppressAuthor' then text = r.number end
+  local l = pandoc.Link({ pandoc.Str(text) }, r.page .. '#' .. r.anchor)
+  l.classes = { 'reference' }
+  return l
+end
+
+local function cite(c)
+  local ours, theirs = {}, false
+  for _, citation in ipairs(c.citations) do
+    if citation.id:match('^%a+:') then
+      ours[#ours + 1] = reference(citation)
+    else
+      theirs = true
+      if not bibliography[citation.id] then
+        local keys = {}
+        for key in pairs(bibliography) do keys[#keys + 1] = key end
+        complain(line_of('@' .. citation.id), ('book/references.bib has no entry %s; '
+          .. 'the nearest are %s'):format(citation.id, common.near(citation.id, keys)))
+      end
+    end
+  end
+  if #ours == 0 then return nil end
+  if theirs then
+    complain(line_of('@' .. c.citations[1].id), 'keep references to the book and citations '
+      .. 'in brackets of their own')
+  end
+  local out = {}
+  for i, l in ipairs(ours) do
+    if i > 1 then
+      out[#out + 1] = pandoc.Str(i == #ours and (#ours > 2 and ', and' or ' and') or ',')
+      out[#out + 1] = pandoc.Space()
+    end
+    out[#out + 1] = l
+  end
+  return out
+end
+
+-- Marks in running text --------------------------------------------------------
+
+local function value_span(text, run, key, format)
+  if not HTML then return pandoc.Str(text) end
+  return pandoc.Span({ pandoc.Str(text) }, pandoc.Attr('', { 'value' }, {
+    { 'run', run }, { 'name', key }, { 'format', format },
+    { 'title', key .. ' from ' .. run } }))
+end
+
+local function plain(text, where)
+  return (text:gsub(common.MARK, function(kind, encoded)
+    local what = common.decode(encoded)
+    if kind == 'q' then return what end
+    if kind == 'p' then return (value(what)) end
+    if kind == 'v' then
+      local _, key, _, line = what:match('^(.-)\t(.-)\t(.-)\t(%d+)$')
+      complain(tonumber(line), ('write {{=%s…}}, text alone, for a value in %s'):format(key,
+        where))
+    end
+    return ''
+  end))
+end
+
+local function marks(s)
+  if not s.text:find(common.OPEN, 1, true) then return nil end
+  local out, at = {}, 1
+  while true do
+    local first, last, kind, encoded = s.text:find(common.MARK, at)
+    local before = s.text:sub(at, (first or 0) - 1)
+    if before ~= '' then out[#out + 1] = pandoc.Str(before) end
+    if not first then return out end
+    local what = common.decode(encoded)
+    if kind == 'q' then out[#out + 1] = quoted_code(what)
+    elseif kind == 'v' then out[#out + 1] = value_span(value(what))
+    else out[#out + 1] = pandoc.Str(plain(s.text:sub(first, last))) end
+    at = last + 1
+  end
+end
+
+local resolve_inlines = {
+  Str = marks,
+  Cite = cite,
+  Math = function(m)
+    local text = plain(m.text, 'a formula')
+    if not HTML then text = text:gsub('%%', '\\%%'):gsub('\\\\%%', '\\%%') end
+    m.text = text
+    return m
+  end,
+  Code = function(c)
+    c.text = plain(c.text, 'code')
+    return c
+  end,
+  RawInline = function(r)
+    r.text = plain(r.text, 'raw text')
+    return r
+  end,
+  Image = function(i)
+    if i.attributes.alt then i.attributes.alt = plain(i.attributes.alt, 'alt="…"') end
+    i.title = plain(i.title, 'a title')
+    return i
+  end,
+}
+
+local resolve_blocks = {
+  traverse = 'topdown',
+  Div = function(d)
+    local class = d.classes[1]
+    if class == 'chunk' then return chunk(d), false
+    elseif class == 'lesson' and d.attributes.lesson then return lesson(d), false
+    elseif class == 'figure' and d.attributes.label then return figure(d), false
+    elseif class == 'table' and d.attributes.label then return numbered_table(d)
+    elseif class == 'equation' and d.attributes.label then return equation(d), false
+    elseif class == 'aside' and not HTML then
+      local blocks = pandoc.List { raw_block('\\begin{aside}') }
+      blocks:extend(d.content)
+      blocks:insert(raw_block('\\end{aside}'))
+      return blocks
+    elseif class == 'aside' then
+      return pandoc.Div(d.content, pandoc.Attr(d.identifier, { 'aside' }, { { 'role', 'note' } }))
+    end
+  end,
+  CodeBlock = function(c)
+    if c.classes:includes('run') then return transcript(c) end
+    c.text = plain(c.text, 'code')
+    if not HTML then return c end
+    local language = c.classes[1]
+    local inner = language and highlight(c.text, language) or html(c.text)
+    return raw_block('<pre tabindex="0"><code class="sourceCode">' .. inner .. '</code></pre>')
+  end,
+  Header = function(h)
+    local number = h.attributes.number
+    h.attributes = {}
+    if HTML then
+      if h.level == 1 then return {} end     -- the template sets the title
+      if number then
+        h.content:insert(1, pandoc.Space())
+        h.content:insert(1, pandoc.Span({ pandoc.Str(number) },
+          pandoc.Attr('', { 'number' })))
+      end
+      return h
+    end
+    h.identifier = label_of(page, h.level == 1 and '' or h.identifier)
+    if not number and h.level > 1 then h.classes:insert('unnumbered') end
+    return h
+  end,
+}
+
+-- Links inside the book, which have the form page.html#anchor.
+local function tex_link(l)
+  local target_page, anchor = l.target:match('^([%w-]*%.?h?t?m?l?)#(.*)$')
+  if not target_page then return nil end
+  if target_page == '' then target_page = page end
+  if target_page:match('^%a+%.html$') and target_page ~= 'index.html' then
+    return l.content                       -- an entry of an index: no link back
+  end
+  local label = label_of(target_page, anchor)
+  local out = pandoc.List { raw('\\hyperref[' .. label .. ']{') }
+  out:extend(l.content)
+  out:insert(raw('}'))
+  if not l.classes:includes('reference') and (anchor:match('^chunk%-')
+    or l.classes:includes('definition')) then
+    out:insert(raw(spanned_page(label)))
+  end
+  return out
+end
+
+local function html_link(l)
+  local target_page, anchor = l.target:match('^(.-)#(.*)$')
+  if target_page and (target_page == page or anchor == '') and target_page:match('%.html$') then
+    l.target = href(target_page, anchor)
+    return l
+  end
+end
+
+-- The page around the text -----------------------------------------------------
+
+local function chapter_label(c)
+  if not c.number then return '' end
+  return (c.number:match('^%a') and 'Appendix ' or 'Chapter ') .. c.number
+end
+
+local function chapter_item(c, inner)
+  local here = c.page == page
+  return ('<li%s><a href="%s"%s>%s%s</a>%s</li>'):format(here and ' class="here"' or '',
+    here and '#top' or c.page, here and ' aria-current="page"' or '',
+    c.number and '<span class="number">' .. c.number .. '</span> ' or '', html(c.title),
+    inner or '')
+end
+
+local function sections(blocks)
+  local out = {}
+  for _, b in ipairs(blocks) do
+    if b.t == 'Header' and b.level == 2 then
+      local title = pandoc.write(pandoc.Pandoc({ pandoc.Plain(b.content) }), 'html',
+        { html_math_method = 'mathml' })
+      title = title:gsub('</?a[^>]*>', ''):gsub('%s+$', ''):gsub('%sid="[^"]*"', '')
+      out[#out + 1] = ('<li><a href="#%s">%s</a></li>'):format(b.identifier, title)
+    end
+  end
+  return #out > 0 and '<ol>' .. table.concat(out, '\n') .. '</ol>' or ''
+end
+
+local function contents(blocks, with_sections)
+  local out = {}
+  for _, c in ipairs(refs.chapters) do
+    out[#out + 1] = chapter_item(c, with_sections and c.page == page and sections(blocks))
+  end
+  for _, p in ipairs { { 'chunks.html', 'Index of chunks' },
+    { 'identifiers.html', 'Index of identifiers' } } do
+    out[#out + 1] = chapter_item { page = p[1], title = p[2] }
+  end
+  return '<ol class="chapters">' .. table.concat(out, '\n') .. '</ol>'
+end
+
+local function html_page(doc)
+  local meta = doc.meta
+  local function set(key, text) meta[key] = pandoc.MetaInlines { pandoc.RawInline('html', text) } end
+  set('contents', contents(doc.blocks, true))
+  local i = refs.place
+  local c = i and refs.chapters[i]
+  if c then set('label', chapter_label(c)) end
+  for key, other in pairs { previous = i and refs.chapters[i - 1],
+    next = i and refs.chapters[i + 1] } do
+    set(key, ('<a rel="%s" href="%s"><span>%s</span> %s</a>'):format(
+      key == 'previous' and 'prev' or 'next', other.page,
+      key == 'previous' and 'Previous' or 'Next',
+      (other.number and other.number .. ' · ' or '') .. html(other.title)))
+  end
+  if page == 'index.html' then
+    meta.front = true
+    local list = {}
+    for _, other in ipairs(refs.chapters) do
+      if other.page ~= page then
+        list[#list + 1] = chapter_item(other)
+      end
+    end
+    local block = raw_block('<nav class="front" aria-label="Chapters"><ol class="chapters">'
+      .. table.concat(list, '\n') .. '</ol></nav>')
+    local placed
+    doc.blocks = doc.blocks:walk { Div = function(d)
+      if d.classes:includes('contents') then
+        placed = true
+        return block
+      end
+    end }
+    if not placed then doc.blocks:insert(block) end
+  end
+end
+
+local function keys_of(path)
+  local keys = {}
+  for key in ('\n' .. (common.slurp(path) or '')):gmatch('\n%s*@%a+%s*{%s*([^%s,]+)') do
+    keys[key] = true
+  end
+  return keys
+end
+
+function Pandoc(doc)
+  local meta = doc.meta
+  refs = common.load(common.slurp(str(meta.refs)), 'refs')
+  name = str(meta.name)
+  source = meta.source and str(meta.source) or name
+  page = name:match('^00%-') and 'index.html' or name .. '.html'
+  if meta.quoted then read_quoted(str(meta.quoted)) end
+  bibliography = keys_of('book/references.bib')
+  doc.blocks:walk { Div = function(d)
+    if d.classes[1] ~= 'chunk' then return end
+    local title = d.attributes.title
+    first_chunk[title] = first_chunk[title] or d.identifier
+    if d.attributes.index == '1' then first_chunk[title] = d.identifier end
+    for ident in d.attributes.defines:gmatch('%S+') do
+      own_defs[ident] = own_defs[ident] or d.identifier
+    end
+  end }
+  -- Inlines first: captions and headings too; then blocks.
+  doc.blocks = doc.blocks:walk(resolve_inlines)
+  local title
+  doc.blocks:walk { Header = function(h) if h.level == 1 then title = h.content end end }
+  doc.blocks = doc.blocks:walk(resolve_blocks)
+  doc.blocks = doc.blocks:walk { Link = HTML and html_link or tex_link }
+  if #problems > 0 then
+    table.sort(problems, function(a, b) return a[1] < b[1] end)
+    for _, p in ipairs(problems) do io.stderr:write(p[2]) end
+    os.exit(1)
+  end
+  if #answers > 0 then
+    local at = #doc.blocks + 1
+    for i, b in ipairs(doc.blocks) do     -- before the further reading
+      if b.t == 'Header' and str(b.content) == 'Further reading' then at = i end
+    end
+    doc.blocks:insert(at, raw_block('\\answers\n' .. table.concat(answers, '\n')))
+  end
+  for _, key in ipairs { 'commands', 'tags' } do meta[key] = nil end
+  if HTML then
+    html_page(doc)
+    if title then meta.title = pandoc.MetaInlines(title) end
+  end
+  return doc
+end

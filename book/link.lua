@@ -1,0 +1,186 @@
+-- Tie the chapters together. Input: the facts of every chapter, in the
+-- book's order. For each, write build/weave/NAME.refs with what its page
+-- shows of the others; and write the two indexes. Unchanged files keep
+-- their time stamps, so only pages with news are woven again.
+
+local common = dofile('book/common.lua')
+local FOLDER = 'build/weave/'
+
+local function has(list, item)
+  for _, x in ipairs(list) do if x == item then return true end end
+  return false
+end
+
+local function public(chunk)
+  for _, file in ipairs(chunk.files) do
+    if file:match('%.h$') then return true end
+  end
+  return false
+end
+
+local function link(text, target, class)
+  return pandoc.Link({ pandoc.Str(text) }, target, '', pandoc.Attr('', { class }))
+end
+
+local function sorted(t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b)
+    if a:lower() ~= b:lower() then return a:lower() < b:lower() end
+    return a < b
+  end)
+  return keys
+end
+
+local function index_page(name, title, intro, entries)
+  local items = {}
+  for _, e in ipairs(entries) do
+    local line = { e.head }
+    local function part(words, links)
+      if #links == 0 then return end
+      line[#line + 1] = pandoc.Space()
+      line[#line + 1] = pandoc.Span({ pandoc.Str(words) }, pandoc.Attr('', { 'what' }))
+      for i, l in ipairs(links) do
+        if i > 1 then line[#line + 1] = pandoc.Str(',') end
+        line[#line + 1] = pandoc.Space()
+        line[#line + 1] = l
+      end
+    end
+    part('defined', e.defined)
+    part('used', e.used)
+    items[#items + 1] = { pandoc.Plain(line) }
+  end
+  local doc = pandoc.Pandoc({
+    pandoc.Header(1, { pandoc.Str(title) }, pandoc.Attr('', { 'unnumbered' })),
+    pandoc.Para(pandoc.utils.blocks_to_inlines(pandoc.read(intro).blocks)),
+    pandoc.Div({ pandoc.BulletList(items) }, pandoc.Attr('', { 'index' })),
+  }, pandoc.Meta and pandoc.Meta { name = name, pagetitle = title }
+    or { name = pandoc.MetaString(name), pagetitle = pandoc.MetaString(title) })
+  local text = pandoc.write(doc, 'json')
+  common.update(FOLDER .. name .. '.json', text)
+end
+
+function Reader(input)
+  local chapters, labels, all_labels, failed = {}, {}, {}, false
+  for _, source in ipairs(input) do
+    chapters[#chapters + 1] = common.load(source.text, source.name)
+  end
+  for _, c in ipairs(chapters) do
+    c.defs, c.by_id, c.title_chunk = {}, {}, {}
+    for _, l in ipairs(c.labels) do
+      if labels[l.id] then
+        io.stderr:write(('chapters/%s.nw: {#%s} is defined in chapters/%s.nw too; '
+          .. 'ids are unique across the book: rename one\n'):format(
+          c.name, l.id, labels[l.id].chapter))
+        failed = true
+      else
+        labels[l.id] = { page = c.page, anchor = l.anchor, number = l.number or '',
+          title = l.id:match('^ch:') and c.title or nil, chapter = c.name }
+        all_labels[#all_labels + 1] = l.id
+      end
+    end
+    for _, chunk in ipairs(c.chunks) do
+      c.by_id[chunk.id] = chunk
+      for _, name in ipairs(chunk.defines) do
+        local def = c.defs[name]
+        if not def then
+          def = { page = c.page, anchor = 'def-' .. name, chapter = c.name,
+            tag = has(c.tags, name) and 1 or nil }
+          c.defs[name] = def
+        end
+        if public(chunk) then def.public = true end
+      end
+    end
+  end
+  if failed then os.exit(1) end
+
+  -- The definition that a name means in chapter i: its own, else that of the
+  -- nearest chapter before it or of an appendix; prose may look ahead.
+  local function definition(i, name, ahead)
+    local own = chapters[i].defs[name]
+    if own then return own end
+    local order = {}
+    for j = i - 1, 1, -1 do order[#order + 1] = j end
+    for j = i + 1, #chapters do
+      if ahead or chapters[j].name:match('^%a') then order[#order + 1] = j end
+    end
+    for _, j in ipairs(order) do
+      local def = chapters[j].defs[name]
+      if def and def.public then return def end
+    end
+  end
+
+  local list = {}
+  for i, c in ipairs(chapters) do
+    list[i] = { name = c.name, page = c.page, number = c.number, title = c.title }
+  end
+  local uses = {}        -- "chapter name" of a definition -> links
+  for i, c in ipairs(chapters) do
+    local refs = { chapters = list, place = i, labels = {}, close = {}, idents = {},
+      quotes = {} }
+    for _, id in ipairs(c.cites) do
+      if labels[id] then refs.labels[id] = labels[id]
+      else refs.close[id] = common.near(id, all_labels) end
+    end
+    for _, chunk in ipairs(c.chunks) do
+      for _, use in ipairs(chunk.uses) do
+        local name = use:match('(%S+)$')
+        local def = definition(i, name)
+        if def and (not def.tag or use ~= name) then
+          refs.idents[name] = { page = def.page, anchor = def.anchor, tag = def.tag }
+          if not has(chunk.defines, name) then
+            local key = def.chapter .. ' ' .. name
+            uses[key] = uses[key] or {}
+            table.insert(uses[key], link(chunk.number, c.page .. '#' .. chunk.id))
+          end
+        end
+      end
+    end
+    for _, name in ipairs(c.quotes) do
+      local def = definition(i, name, true)
+      if def then refs.quotes[name] = { page = def.page, anchor = def.anchor } end
+    end
+    common.update(FOLDER .. c.name .. '.refs', 'return ' .. common.write(refs))
+  end
+
+  local names, titles = {}, {}
+  for _, c in ipairs(chapters) do
+    for name, def in pairs(c.defs) do
+      names[name] = names[name] or { head = pandoc.Code(name,
+        pandoc.Attr(name, { 'identifier' })), defined = {}, used = {} }
+      table.insert(names[name].defined, link(c.number or c.title,
+        def.page .. '#' .. def.anchor, 'definition'))
+      for _, l in ipairs(uses[c.name .. ' ' .. name] or {}) do
+        table.insert(names[name].used, l)
+      end
+    end
+    for _, chunk in ipairs(c.chunks) do
+      local key = chunk.title .. ' ' .. c.name
+      local e = titles[key]
+      if not e then
+        e = { head = pandoc.Span({ pandoc.Str('⟨' .. chunk.title .. '⟩') },
+          pandoc.Attr('', { 'chunk-title' })), defined = {}, used = {} }
+        titles[key] = e
+        for _, id in ipairs(chunk.used) do
+          local user = c.by_id[id]
+          e.used[#e.used + 1] = link(user.number, c.page .. '#' .. id)
+        end
+      end
+      e.defined[#e.defined + 1] = link(chunk.number, c.page .. '#' .. chunk.id,
+        'definition')
+    end
+  end
+  local entries = {}
+  for _, key in ipairs(sorted(names)) do entries[#entries + 1] = names[key] end
+  index_page('identifiers', 'Index of identifiers', 'Every name that a chapter '
+    .. 'defines for its readers: the chapter that defines it, and the chunks that use it.',
+    entries)
+  entries = {}
+  for _, key in ipairs(sorted(titles)) do entries[#entries + 1] = titles[key] end
+  index_page('chunks', 'Index of chunks', 'Every chunk of code, by its title: '
+    .. 'where it is defined and continued, and the chunks that use it. '
+    .. 'A title that is a file name is a file under `tangled/`.', entries)
+  common.update(FOLDER .. 'book.refs', 'return ' .. common.write {
+    chapters = list, labels = {}, close = {}, idents = {}, quotes = {} })
+  return pandoc.Pandoc({})
+end

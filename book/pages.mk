@@ -1,0 +1,181 @@
+# From chapters to pages. Included by ../Makefile; everything runs from the root.
+#
+#   chapters/N.nw -noweb-> N.nwx -scan-> N.facts N.runs -link-> N.refs, indexes
+#   N.runs and figures/N-* -run-> quoted/N.txt -> figures/N-*.svg and .pdf
+#   N.nwx, N.refs, quoted/N.txt, figures -pandoc-> N.html -> book/html/
+#                                                  N.tex  -> book/book.pdf
+#
+# Most steps keep their file, time stamp too, when its text has not changed: the
+# rule for X.stamp does the work, and X hangs on X.stamp with a recipe of `:`.
+
+WEAVE := build/weave
+STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9][0-9]-*.nw)) \
+    $(sort $(wildcard chapters/[A-Z]-*.nw)))
+DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9][0-9]-*.gp figures/[0-9][0-9]-*.dot))))
+PAGES := $(patsubst 00-%,index,$(STEMS)) chunks identifiers
+QUOTED := $(STEMS:%=build/quoted/%.txt)
+REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(WEAVE)/chunks.json $(WEAVE)/identifiers.json
+PANDOC := LC_ALL=C.UTF-8 pandoc
+
+# $(call keep,FILE): FILE.new becomes FILE unless it says the same.
+keep = if cmp -s $1.new $1; then rm $1.new; else mv $1.new $1; fi
+figures_of = $(filter $(firstword $(subst -, ,$1))-%,$(DRAWN))
+programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter \
+    $(firstword $(sort $u $1)),$u),$(BUILD)/chapter$(call number,$u)))
+script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
+in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
+
+.PHONY: html pdf quoted check-quoted promote test-pages woven printed
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+## make html: weave the book as web pages, book/html/index.html
+# Pages are published together, and only if all of them could be woven.
+html:
+	@$(MAKE) --no-print-directory $(in_parallel) woven
+	@mkdir -p book/html
+	@for file in $(PAGES:%=%.html) style.css; do \
+	    cmp -s build/html/$$file book/html/$$file || { \
+	        cp build/html/$$file book/html/$$file.new && \
+	        mv book/html/$$file.new book/html/$$file && \
+	        echo "  weave   book/html/$$file"; } || exit 1; \
+	done
+	@for file in book/html/*; do \
+	    case ' $(PAGES:%=%.html) style.css ' in \
+	    *" $${file##*/} "*) ;; *) rm -r "$$file" ;; esac; \
+	done
+
+woven: $(PAGES:%=build/html/%.html) build/html/style.css
+
+build/html/style.css: book/style.css
+	@mkdir -p $(@D)
+	@cp $< $@
+
+## make quoted: run every command that the pages quote
+quoted:
+	@$(MAKE) --no-print-directory $(in_parallel) $(QUOTED)
+
+## make check-quoted: compare what programs say with tests/values/
+check-quoted: quoted
+	@mkdir -p tests/values build/promoted; status=0; \
+	for stem in $(STEMS); do \
+	    test -s build/quoted/$$stem.txt || test -s tests/values/$$stem.txt || continue; \
+	    test -f tests/values/$$stem.txt || : >tests/values/$$stem.txt; \
+	    diff -u -L tests/values/$$stem.txt -L "what the programs say now" \
+	        tests/values/$$stem.txt build/quoted/$$stem.txt || status=1; \
+	done; \
+	test $$status = 0 || { echo "Programs say something else than tests/values/ has. Read the words" \
+	    "around these numbers in chapters/ again; if they still hold: make promote"; exit 1; }
+
+## make promote: accept what the programs say now into tests/values/
+promote: quoted
+	@mkdir -p tests/values
+	@for stem in $(STEMS); do \
+	    from=build/quoted/$$stem.txt; to=tests/values/$$stem.txt; \
+	    if test ! -s $$from; then test ! -f $$to || { rm $$to; echo "  remove  $$to"; }; \
+	    elif ! cmp -s $$from $$to; then cp $$from $$to; echo "  promote $$to"; fi; \
+	done
+
+# noweb: first what every chapter defines, so that uses are found across chapters.
+LIB = $(shell sed -n 's/^LIB=//p' "$$(command -v noweave)")
+
+$(WEAVE)/names.stamp: $(STEMS:%=chapters/%.nw)
+	@mkdir -p $(@D)
+	@sed -n 's/^@ *%def *//p' $^ | tr -s ' ' '\n' | sort -u >$(WEAVE)/names.new
+	@$(call keep,$(WEAVE)/names)
+	@touch $@
+$(WEAVE)/names: $(WEAVE)/names.stamp
+	@:
+
+$(STEMS:%=$(WEAVE)/%.nwx): $(WEAVE)/%.nwx: chapters/%.nw $(WEAVE)/names
+	@{ $(LIB)/markup $< | $(LIB)/finduses $(WEAVE)/names | $(LIB)/noidx; } >$@.new 2>$@.err || \
+	    { cat $@.err >&2; exit 1; }
+	@sed "s/[^:]*$(subst /,.,$<):\([0-9]*\):/$(subst /,\/,$<):\1:/" $@.err >&2
+	@test ! -s $@.err || { rm -f $@; exit 1; }
+	@mv $@.new $@
+
+$(STEMS:%=$(WEAVE)/%.facts.stamp): %.facts.stamp: %.nwx book/reader.lua book/scan.lua book/common.lua
+	@$(PANDOC) -f book/reader.lua --lua-filter book/scan.lua -t html -o $*.facts.new $<
+	@$(call keep,$*.facts)
+	@touch $@
+$(STEMS:%=$(WEAVE)/%.facts) $(STEMS:%=$(WEAVE)/%.runs): $(WEAVE)/%: $(WEAVE)/names
+	@:
+$(foreach s,$(STEMS),$(eval $(WEAVE)/$s.facts $(WEAVE)/$s.runs: $(WEAVE)/$s.facts.stamp))
+
+$(WEAVE)/link.stamp: $(STEMS:%=$(WEAVE)/%.facts) book/link.lua book/common.lua
+	@$(PANDOC) -f book/link.lua -t plain -o $@.new $(filter %.facts,$^)
+	@mv $@.new $@
+$(REFS): $(WEAVE)/link.stamp
+	@:
+
+# Runs: a chapter quotes its own program and those before it.
+define quote
+build/quoted/$1.stamp: $(WEAVE)/$1.runs $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1)
+	@mkdir -p $$(@D)
+	@{ cat $$<; $(foreach f,$(call figures_of,$1),sed -n 's/^[#/ ]*data: *//p' $(call script,$f);) } | \
+	    sort -u | while IFS= read -r run; do \
+	        printf '$$$$ %s\n' "$$$$run"; \
+	        sh -c "$$$$run" </dev/null || { \
+	            echo "chapters/$1.nw quotes \`$$$$run', which failed with exit status $$$$?" >&2; exit 1; }; \
+	    done >build/quoted/$1.txt.new
+	@$$(call keep,build/quoted/$1.txt)
+	@touch $$@
+build/quoted/$1.txt: build/quoted/$1.stamp
+	@:
+endef
+$(foreach s,$(STEMS),$(eval $(call quote,$s)))
+
+# Figures: drawn from data that is cut from what the programs printed.
+define draw
+build/figures/$1.data.stamp: $(call script,$1) build/quoted/$2.txt
+	@mkdir -p $$(@D)
+	@run=$$$$(sed -n 's/^[#/ ]*data: *//p' $(call script,$1)); \
+	awk -v run="$$$$ $$$$run" '$$$$0 == run { on = 1; next } /^\$$$$ / { on = 0 } on' \
+	    build/quoted/$2.txt >build/figures/$1.data.new
+	@$$(call keep,build/figures/$1.data)
+	@touch $$@
+build/figures/$1.data: build/figures/$1.data.stamp
+	@:
+build/figures/$1.svg build/figures/$1.pdf: build/figures/$1.data $(call script,$1)
+endef
+$(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s))))
+
+plot = gnuplot -e "set terminal $1; set output '$@.new'; data = '$(basename $@).data'" \
+    figures/style.gp $(filter %.gp,$^) && mv $@.new $@
+GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9][0-9]-*.gp))
+DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9][0-9]-*.dot))
+$(GP:%=%.svg): build/figures/%.svg: figures/%.gp figures/style.gp
+	@$(call plot,svg size 640$(,)360 dynamic font 'sans-serif$(,)14')
+$(GP:%=%.pdf): build/figures/%.pdf: figures/%.gp figures/style.gp
+	@SOURCE_DATE_EPOCH=0 $(call plot,pdfcairo size 4.7in$(,)2.65in font 'DejaVu Sans$(,)8')
+$(DOT:%=%.svg) $(DOT:%=%.pdf): build/figures/%: $(WEAVE)/names
+	@SOURCE_DATE_EPOCH=0 dot -T$(subst .,,$(suffix $@)) -Gbgcolor=transparent -Gfontname=sans-serif \
+	    -Nfontname=sans-serif -Efontname=sans-serif $(filter %.dot,$^) -o $@.new
+	@mv $@.new $@
+, := ,
+
+# Pages and the book's parts.
+PRESS := book/reader.lua book/filter.lua book/common.lua book/references.bib
+weave = $(PANDOC) --lua-filter book/filter.lua -M refs=$(WEAVE)/$1.refs \
+    --bibliography book/references.bib --citeproc -M link-citations=true
+define page
+build/html/$(patsubst 00-%,index,$1).html: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
+    $(patsubst %,build/figures/%.svg,$(call figures_of,$1)) $(PRESS) book/page.html
+	@mkdir -p $$(@D)
+	@$$(call weave,$1) -f book/reader.lua -M quoted=build/quoted/$1.txt -t html5 --mathml \
+	    --template book/page.html -o $$@.new $$< && mv $$@.new $$@
+$(WEAVE)/$1.tex: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
+    $(patsubst %,build/figures/%.pdf,$(call figures_of,$1)) $(PRESS)
+	@$$(call weave,$1) -f book/reader.lua -M quoted=build/quoted/$1.txt -t latex \
+	    --top-level-division=chapter -o $$@.new $$< && mv $$@.new $$@
+endef
+$(foreach s,$(STEMS),$(eval $(call page,$s)))
+
+build/html/chunks.html build/html/identifiers.html: build/html/%.html: $(WEAVE)/%.json \
+    $(WEAVE)/book.refs book/filter.lua book/page.html
+	@mkdir -p $(@D)
+	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t html5 \
+	    --template book/page.html -o $@.new $< && mv $@.new $@
+$(WEAVE)/chunks.tex $(WEAVE)/identifiers.tex: %.tex: %.json $(WEAVE)/book.refs book/filter.lua
+	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t latex \
+	    --top-level-division=chapter -o $@.new $< && mv $@.new $@

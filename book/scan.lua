@@ -1,0 +1,73 @@
+-- First look at a chapter: what the rest of the book must know of it, as a
+-- Lua table, and beside it NAME.runs, the commands that it quotes. The table
+-- names no line of prose, so an edit of the words alone changes no other page.
+
+local common = dofile('book/common.lua')
+local OPEN, CLOSE = common.OPEN, common.CLOSE
+
+
+local function words(s, by)
+  local out = {}
+  for w in (s or ''):gmatch('[^' .. (by or '%s') .. ']+') do out[#out + 1] = w end
+  return out
+end
+
+local function lines(meta)
+  return meta and words(meta[1].text, '\n') or {}
+end
+
+function Pandoc(doc)
+  local facts = {
+    name = pandoc.utils.stringify(doc.meta.name),
+    number = doc.meta.number and pandoc.utils.stringify(doc.meta.number),
+    title = pandoc.utils.stringify(doc.meta.pagetitle),
+    tags = lines(doc.meta.tags),
+    labels = {}, cites = {}, quotes = {}, chunks = {}, sections = {},
+  }
+  facts.page = facts.name:match('^00%-') and 'index.html' or facts.name .. '.html'
+  local function label(id, anchor, number)
+    if id and id ~= '' then
+      facts.labels[#facts.labels + 1] = { id = id, anchor = anchor, number = number }
+    end
+  end
+  local cited, quoted = {}, {}
+  doc.blocks:walk {
+    traverse = 'topdown',
+    Header = function(h)
+      if h.level == 1 then label(h.attributes.label, '', h.attributes.number)
+      else
+        label(h.attributes.label, h.identifier, h.attributes.number)
+      end
+    end,
+    Div = function(d)
+      if d.classes:includes('chunk') then
+        local a = d.attributes
+        facts.chunks[#facts.chunks + 1] = {
+          id = d.identifier, title = a.title, number = a.number, index = tonumber(a.index),
+          files = words(a.files), defines = words(a.defines), uses = words(a.uses, ","), used = words(a.used),
+        }
+      elseif d.attributes.label then
+        label(d.attributes.label, d.identifier, d.attributes.number)
+      end
+    end,
+    Cite = function(c)
+      for _, citation in ipairs(c.citations) do
+        if citation.id:match('^%a+:') then cited[citation.id] = true end
+      end
+    end,
+    Str = function(s)
+      for text in s.text:gmatch(OPEN .. 'q([%w_]*)' .. CLOSE) do
+        local code = common.decode(text)
+        for name in code:gmatch('[%a_][%w_]*') do quoted[name] = true end
+      end
+    end,
+  }
+  for id in pairs(cited) do facts.cites[#facts.cites + 1] = id end
+  for name in pairs(quoted) do facts.quotes[#facts.quotes + 1] = name end
+  table.sort(facts.cites)
+  table.sort(facts.quotes)
+  local runs = lines(doc.meta.commands)
+  common.update('build/weave/' .. facts.name .. '.runs',
+    #runs > 0 and table.concat(runs, '\n') .. '\n' or '')
+  return pandoc.Pandoc({ pandoc.RawBlock('html', 'return ' .. common.write(facts)) })
+end
