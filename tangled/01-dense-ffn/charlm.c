@@ -175,3 +175,19 @@ void charlm_text(char *text, size_t length, uint64_t seed)
     struct random random = random_seeded(~seed);
     text_fill(text, length, &random);
 }
+
+/* scale the rows to root mean square one */
+void charlm_vectors(const struct charlm *model, struct matrix x,
+                    const char *text)
+{
+    charlm_embed(model, x, text);
+    for (size_t t = 0; t < x.rows; t++) {
+        double sum = 0;
+        for (size_t d = 0; d < x.cols; d++)
+            sum += (double)matrix_row(x, t)[d] * matrix_row(x, t)[d];
+        double rms = sqrt(sum / (double)x.cols);
+        for (size_t d = 0; d < x.cols && rms > 0; d++)
+            matrix_row(x, t)[d] = (real)((double)matrix_row(x, t)[d]
+                                         / rms);
+    }
+}

@@ -28,10 +28,14 @@ struct charlm_work charlm_work_new(const struct charlm *model,
                                    size_t tokens);
 void charlm_work_free(struct charlm_work *work);
 
-/* the four things that one does with the model */
+/* what one does with the model */
 /* x [T, D]: the vectors of text[0..T). Before text[0] come newlines. */
 void charlm_embed(const struct charlm *model, struct matrix x,
                   const char *text);
+
+/* The same, each row scaled to root mean square 1. */
+void charlm_vectors(const struct charlm *model, struct matrix x,
+                    const char *text);
 
 /* Mean loss of guessing text[t + 1] from text[..t], t in 0..T-1, and
  * its gradient. Reads T + 1 characters. */
