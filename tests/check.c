@@ -131,6 +131,32 @@ static struct check_output run_program(const char *arguments)
     return check_run(command);
 }
 
+/* The program with these arguments; what was run once is not run again, since
+ * a run may train. The result belongs to the memory, not to the caller. */
+enum { REMEMBERED = 16 };
+static struct { char *arguments; struct check_output got; } memory[REMEMBERED];
+static size_t remembered;
+
+static void forget(void)
+{
+    for (; remembered > 0; remembered--) {
+        free(memory[remembered - 1].arguments);
+        check_free(&memory[remembered - 1].got);
+    }
+}
+
+static const struct check_output *run_once(const char *arguments)
+{
+    for (size_t i = 0; i < remembered; i++)
+        if (!strcmp(memory[i].arguments, arguments)) return &memory[i].got;
+    if (remembered == REMEMBERED) forget();
+    memory[remembered].arguments = malloc(strlen(arguments) + 1);
+    if (!memory[remembered].arguments) abort();
+    strcpy(memory[remembered].arguments, arguments);
+    memory[remembered].got = run_program(arguments);
+    return &memory[remembered++].got;
+}
+
 static void check_builds(int chapter)
 {
     char command[600];
@@ -142,29 +168,28 @@ static void check_builds(int chapter)
 
 static void check_succeeds(const char *arguments)
 {
-    struct check_output got = run_program(arguments);
-    holds(got.status == 0 && !*got.err && *got.out,
-          "exits 0, prints something, complains about nothing", arguments, &got);
-    check_free(&got);
+    const struct check_output *got = run_once(arguments);
+    holds(got->status == 0 && !*got->err && *got->out,
+          "exits 0, prints something, complains about nothing", arguments, got);
 }
 
 /* Lines "name<TAB>value", every value a finite number. */
 static void check_values(void)
 {
-    struct check_output got = run_program("--values");
-    holds(got.status == 0 && *got.out, "--values exits 0 and prints", "--values", &got);
-    for (char *line = strtok(got.out, "\n"); line; line = strtok(NULL, "\n")) {
-        char name[80], rest[2];
+    check_succeeds("--values");
+    for (const char *line = run_once("--values")->out, *end; (end = strchr(line, '\n'));
+         line = end + 1) {
+        char shown[200], name[80], rest[2];
         double value = NAN;
-        int fields = sscanf(line, "%79[a-z0-9_.]\t%lf%1s", name, &value, rest);
-        if (fields != 2 || !isfinite(value))
-            printf("\n    --values printed '%s'", line);
-        holds(fields == 2 && isfinite(value), "a value is name<TAB>number", NULL, NULL);
+        snprintf(shown, sizeof shown, "%.*s", (int)(end - line), line);
+        int fields = sscanf(shown, "%79[a-z0-9_.]\t%lf%1s", name, &value, rest);
+        if (!holds(fields == 2 && isfinite(value), "a value is name<TAB>number", NULL, NULL))
+            printf("\n    --values printed '%s'", shown);
     }
-    check_free(&got);
 }
 
-/* tests/values/03-top-k.txt: "$ command", then exactly what it prints. */
+/* tests/values/03-top-k.txt: "$ command", then exactly what it prints. Runs of
+ * another chapter's program are that chapter's to check. */
 static void check_quotes(int chapter)
 {
     char command[300];
@@ -181,15 +206,14 @@ static void check_quotes(int chapter)
         section = next ? next + 1 : text + strlen(text);
         char saved = *section;
         *section = '\0';
-        const char *arguments = strchr(line, ' ');
-        snprintf(command, sizeof command, "%s/%s", CHECK_BUILD, line + strlen("build/"));
-        int plain = !arguments || !strcmp(arguments, " --values") || !strcmp(arguments, " --lessons");
-        if (holds(!strncmp(line, "build/chapter", 13), "a page quotes chapters' programs", line, NULL)
-            && (plain || !QUICK)) {
-            struct check_output got = check_run(command);
-            holds(got.status == 0 && (!SAME_DIGITS || !strcmp(got.out, text)),
-                  "prints what its page quotes (if the page is wrong: make promote)", command, &got);
-            check_free(&got);
+        size_t name = (size_t)snprintf(command, sizeof command, "build/chapter%d", chapter);
+        int own = !strncmp(line, command, name) && (line[name] == ' ' || !line[name]);
+        const char *arguments = line + name + (line[name] == ' ');
+        int plain = !*arguments || !strcmp(arguments, "--values") || !strcmp(arguments, "--lessons");
+        if (own && (plain || !QUICK)) {
+            const struct check_output *got = run_once(arguments);
+            holds(got->status == 0 && (!SAME_DIGITS || !strcmp(got->out, text)),
+                  "prints what its page quotes (if the page is wrong: make promote)", line, got);
         }
         *section = saved;
     }
@@ -220,6 +244,7 @@ static void check_rejects_values(const char *option, const char *help)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         snprintf(arguments, sizeof arguments, "%s '%s'", option, bad[i]);
         check_rejects(arguments);
+        if (QUICK) continue;
         snprintf(arguments, sizeof arguments, "%s='%s'", option, bad[i]);
         check_rejects(arguments);
     }
@@ -288,6 +313,7 @@ void check_program(int chapter)
         "--values extra", "--help-me", "--values=1", "--lessons=",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) check_rejects(bad[i]);
+    forget();
 }
 
 /* ---- Gradients ---- */
