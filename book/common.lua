@@ -14,6 +14,11 @@ function M.decode(text)
   return (text:gsub('_(%x%x)', function(h) return string.char(tonumber(h, 16)) end))
 end
 
+-- A LaTeX label, free of what means something else in verbatim text.
+function M.label(id)
+  return (id:gsub('-', ':'):gsub('_', '..'))
+end
+
 -- A table of strings, numbers, lists and tables as Lua text, keys sorted.
 function M.write(value, indent)
   indent = indent or ''

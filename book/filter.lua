@@ -122,8 +122,7 @@ local function html(text)
 end
 
 local function label_of(target_page, anchor)
-  return (target_page:gsub('%.html$', '') .. '.' .. (anchor == '' and 'top' or anchor))
-    :gsub('_', '..')
+  return common.label(target_page:gsub('%.html$', '') .. '.' .. (anchor == '' and 'top' or anchor))
 end
 
 local function raw(text)
@@ -358,6 +357,9 @@ local function lesson(div)
   local id, line = div.attributes.lesson, tonumber(div.attributes.line)
   local l = lesson_fields(id, line)
   if not l then return {} end
+  for _, field in ipairs { 'title', 'question', 'option', 'hint', 'mistake' } do
+    for i, text in ipairs(l[field] or {}) do l[field][i] = text:gsub("(%a)'(%a)", '%1’%2') end
+  end
   local function one(field) return l[field] and l[field][1] or '' end
   local function paragraphs(list, open, close)
     local out = {}
@@ -438,6 +440,31 @@ local function lesson(div)
   return raw_block(table.concat(out, '\n'))
 end
 
+-- A formula as MathML. Fences that may stretch are set with wide gaps, so
+-- only those around something tall do.
+local function mathml(m)
+  local text = pandoc.write(pandoc.Pandoc({ pandoc.Plain({ m }) }), 'html',
+    { html_math_method = 'mathml' })
+  local open, close = '<mo stretchy="true" form="prefix">', '<mo stretchy="true" form="postfix">'
+  local at = #text
+  while at > 0 do
+    at = at - 1
+    if text:sub(at, at + #open - 1) == open then
+      local first, last = text:find(close, at, true)
+      if first then
+        local inside = text:sub(at, first)
+        local tall = inside:find('<mfrac') or inside:find('<mtable') or inside:find('<munder')
+          or inside:find('<mover') or inside:find('<msqrt') or inside:find('∑', 1, true)
+        local stretchy = tall and 'stretchy="true" ' or 'stretchy="false"'
+        text = text:sub(1, at - 1) .. '<mo ' .. stretchy .. ' form="prefix">'
+          .. text:sub(at + #open, first - 1) .. '<mo ' .. stretchy .. ' form="postfix">'
+          .. text:sub(last + 1)
+      end
+    end
+  end
+  return raw((text:gsub('%s+$', '')))
+end
+
 -- Figures --------------------------------------------------------------------
 
 -- An SVG to stand in a page: ids made its own, black made the text's color.
@@ -513,7 +540,7 @@ end
 local function equation(div)
   local math, a = div.content[1].content[1], div.attributes
   if HTML then
-    return pandoc.Div({ pandoc.Plain { math, raw('<span class="number">(' .. a.number
+    return pandoc.Div({ pandoc.Plain { mathml(math), raw('<span class="number">(' .. a.number
       .. ')</span>') } }, pandoc.Attr(div.identifier, { 'equation' }))
   end
   return raw_block(('\\begin{equation*}\\anchor{%s}%s\\tag{%s}\\end{equation*}'):format(
@@ -586,6 +613,9 @@ local function plain(text, where)
   return (text:gsub(common.MARK, function(kind, encoded)
     local what = common.decode(encoded)
     if kind == 'q' then return what end
+    if kind == 'p' and where == 'a formula' then
+      return (value(what):gsub('%%', '\\%%'):gsub(',', '{,}'))
+    end
     if kind == 'p' then return (value(what)) end
     if kind == 'v' then
       local _, key, _, line = what:match('^(.-)\t(.-)\t(.-)\t(%d+)$')
@@ -616,9 +646,7 @@ local resolve_inlines = {
   Str = marks,
   Cite = cite,
   Math = function(m)
-    local text = plain(m.text, 'a formula')
-    if not HTML then text = text:gsub('%%', '\\%%'):gsub('\\\\%%', '\\%%') end
-    m.text = text
+    m.text = plain(m.text, 'a formula')
     return m
   end,
   Code = function(c)
@@ -645,6 +673,15 @@ local resolve_blocks = {
     elseif class == 'figure' and d.attributes.label then return figure(d), false
     elseif class == 'table' and d.attributes.label then return numbered_table(d)
     elseif class == 'equation' and d.attributes.label then return equation(d), false
+    elseif class == 'index' and not HTML then
+      local blocks = pandoc.List { raw_block('\\begin{bookindex}') }
+      for _, item in ipairs(d.content[1].content) do
+        local line = pandoc.List { raw('\\indexitem{}') }
+        line:extend(item[1].content)
+        blocks:insert(pandoc.Para(line))
+      end
+      blocks:insert(raw_block('\\end{bookindex}'))
+      return blocks
     elseif class == 'aside' and not HTML then
       local blocks = pandoc.List { raw_block('\\begin{aside}') }
       blocks:extend(d.content)
@@ -674,7 +711,29 @@ local resolve_blocks = {
       end
       return h
     end
-    h.identifier = label_of(page, h.level == 1 and '' or h.identifier)
+    if h.level == 1 then
+      local command = '\\chapter{'
+      if not number then command = '\\chapter*{'
+      elseif number:match('%d') then
+        command = ('\\setcounter{chapter}{%d}\\chapter{'):format(tonumber(number) - 1)
+      else
+        command = ('\\setcounter{chapter}{%d}\\chapter{'):format(number:byte() - 65)
+      end
+      local out = pandoc.List { raw(command) }
+      out:extend(h.content)
+      out:insert(raw('}\\anchor{' .. label_of(page, '') .. '}'))
+      if not number then
+        out:insert(raw('\\addcontentsline{toc}{chapter}{'))
+        out:extend(h.content)
+        out:insert(raw('}\\markboth{'))
+        out:extend(h.content)
+        out:insert(raw('}{'))
+        out:extend(h.content)
+        out:insert(raw('}'))
+      end
+      return pandoc.Plain(out)
+    end
+    h.identifier = label_of(page, h.identifier)
     if not number and h.level > 1 then h.classes:insert('unnumbered') end
     return h
   end,
@@ -812,7 +871,8 @@ function Pandoc(doc)
   local title
   doc.blocks:walk { Header = function(h) if h.level == 1 then title = h.content end end }
   doc.blocks = doc.blocks:walk(resolve_blocks)
-  doc.blocks = doc.blocks:walk { Link = HTML and html_link or tex_link }
+  doc.blocks = doc.blocks:walk { Link = HTML and html_link or tex_link,
+    Math = HTML and mathml or nil }
   if #problems > 0 then
     table.sort(problems, function(a, b) return a[1] < b[1] end)
     for _, p in ipairs(problems) do io.stderr:write(p[2]) end

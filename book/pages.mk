@@ -155,9 +155,9 @@ $(DOT:%=%.svg) $(DOT:%=%.pdf): build/figures/%: $(WEAVE)/names
 , := ,
 
 # Pages and the book's parts.
-PRESS := book/reader.lua book/filter.lua book/common.lua book/references.bib
+PRESS := book/reader.lua book/filter.lua book/references.lua book/common.lua book/references.bib
 weave = $(PANDOC) --lua-filter book/filter.lua -M refs=$(WEAVE)/$1.refs \
-    --bibliography book/references.bib --citeproc -M link-citations=true
+    --bibliography book/references.bib --citeproc --lua-filter book/references.lua -M link-citations=true
 define page
 build/html/$(patsubst 00-%,index,$1).html: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
     $(patsubst %,build/figures/%.svg,$(call figures_of,$1)) $(PRESS) book/page.html
@@ -179,3 +179,39 @@ build/html/chunks.html build/html/identifiers.html: build/html/%.html: $(WEAVE)/
 $(WEAVE)/chunks.tex $(WEAVE)/identifiers.tex: %.tex: %.json $(WEAVE)/book.refs book/filter.lua
 	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t latex \
 	    --top-level-division=chapter -o $@.new $< && mv $@.new $@
+
+## make pdf: set the book in print, book/book.pdf
+pdf:
+	@$(MAKE) --no-print-directory $(in_parallel) printed
+	@cmp -s build/pdf/book.pdf book/book.pdf || { cp build/pdf/book.pdf book/book.pdf.new && \
+	    mv book/book.pdf.new book/book.pdf && echo "  print   book/book.pdf"; }
+
+printed: build/pdf/book.pdf
+
+MAIN_PARTS := $(filter 0% 1%,$(filter-out 00-%,$(STEMS)))
+BACK_PARTS := $(filter-out $(MAIN_PARTS) 00-%,$(STEMS))
+$(WEAVE)/parts.stamp: $(WEAVE)/names
+	@printf '%s\n' $(patsubst %,'\input{$(WEAVE)/%}',$(filter 00-%,$(STEMS))) '\mainmatter' \
+	    $(patsubst %,'\input{$(WEAVE)/%}',$(MAIN_PARTS)) '\appendix' \
+	    $(patsubst %,'\input{$(WEAVE)/%}',$(BACK_PARTS)) '\backmatter' \
+	    '\input{$(WEAVE)/chunks}' '\input{$(WEAVE)/identifiers}' >$(WEAVE)/parts.tex.new
+	@$(call keep,$(WEAVE)/parts.tex)
+	@touch $@
+$(WEAVE)/parts.tex: $(WEAVE)/parts.stamp
+	@:
+
+# LaTeX runs until its page references have settled. The date is the last
+# commit's, so that the same source gives the same file.
+build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
+    $(WEAVE)/chunks.tex $(WEAVE)/identifiers.tex
+	@mkdir -p $(@D)
+	@date=$$(git log -1 --format=%ct 2>/dev/null); \
+	for run in 1 2 3 4; do \
+	    cp build/pdf/book.aux build/pdf/aux.old 2>/dev/null || :; \
+	    SOURCE_DATE_EPOCH=$${date:-0} FORCE_SOURCE_DATE=1 lualatex -interaction=nonstopmode \
+	        -halt-on-error -output-directory=build/pdf book/book.tex >build/pdf/run.log 2>&1 || { \
+	        sed -n '/^!/,/^l\./p' build/pdf/run.log >&2; \
+	        echo "book/book.tex: LaTeX stopped; all it said is in build/pdf/run.log" >&2; \
+	        rm -f build/pdf/book.pdf; exit 1; }; \
+	    cmp -s build/pdf/book.aux build/pdf/aux.old && break; \
+	done

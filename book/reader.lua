@@ -66,7 +66,7 @@ local function read_noweb(input)
     elseif not fence then
       local id = s:match('^%s*{{lesson%s+([%w.]+)%s*}}%s*$')
       if id then
-        s = mark('l', id .. '\t' .. line)
+        s = mark('l', id .. '\t' .. line) .. '\n'
         runs[('build/chapter%s --lessons'):format(id:match('^%w+'))] = true
       else
         s = s:gsub('{{(.-)}}', function(inner)

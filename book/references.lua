@@ -1,0 +1,40 @@
+-- After citeproc, for LaTeX: the references of a chapter as paragraphs whose
+-- labels carry the chapter's name, since one PDF holds the lists of all.
+
+if not FORMAT:match('latex') then return {} end
+
+local common = dofile('book/common.lua')
+local name = ''
+
+local function label(id) return common.label(name .. '.' .. id) end
+
+local function raw(text) return pandoc.RawInline('latex', text) end
+
+return { {
+  Pandoc = function(doc)
+    name = pandoc.utils.stringify(doc.meta.name or '')
+    doc.blocks = doc.blocks:walk {
+      traverse = 'topdown',
+      Div = function(d)
+        if d.classes:includes('csl-entry') then
+          local out = pandoc.List { raw('\\reference{' .. label(d.identifier) .. '}') }
+          out:extend(pandoc.utils.blocks_to_inlines(d.content))
+          return pandoc.Para(out)
+        elseif d.identifier == 'refs' then
+          d.identifier, d.classes, d.attributes = '', {}, {}
+          return d
+        end
+      end,
+      Link = function(l)
+        local id = l.target:match('^#(ref%-.*)$')
+        if id then
+          local out = pandoc.List { raw('\\hyperref[' .. label(id) .. ']{') }
+          out:extend(l.content)
+          out:insert(raw('}'))
+          return out
+        end
+      end,
+    }
+    return doc
+  end,
+} }
