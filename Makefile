@@ -152,8 +152,8 @@ $(BUILD)/suites.inc: $(BUILD)/settings
 $(test_objects): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
 	$(compile) $(call folders,$(units)) -D_POSIX_C_SOURCE=200809L -DCHECK_BUILD='"$(BUILD)"' \
 	    -DCHECK_MAKE='"$(MAKE) -s FLAVOR=$(FLAVOR) AUTHOR=$(AUTHOR)"' -c -o $@ $<
-$(BUILD)/tests: $(test_objects) $(filter-out %/chapter%.o,$(call modules,$(units))) \
-    $(filter $(numbers:%=%/lessons%.o),$(call objects,$(chapters))) $(BUILD)/settings
+$(BUILD)/tests: $(test_objects) $(call modules,$(units)) \
+    $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters))) $(BUILD)/settings
 	$(link) -lcunit -lm
 
 # One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
