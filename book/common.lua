@@ -54,6 +54,18 @@ function M.slurp(path)
   return text
 end
 
+-- The first line of a file that contains the text, not followed by more of
+-- the same word; 1 if there is none.
+function M.line_of(path, text)
+  local n = 0
+  for line in ((M.slurp(path) or '') .. '\n'):gmatch('(.-)\n') do
+    n = n + 1
+    local _, last = line:find(text, 1, true)
+    if last and not line:sub(last + 1, last + 1):match('[%w_]') then return n end
+  end
+  return 1
+end
+
 -- Write a file only if its text changes, so that make sees no news.
 function M.update(path, text)
   if M.slurp(path) == text then return end

@@ -22,17 +22,7 @@ local function complain(line, message)
   problems[#problems + 1] = { line, ('%s:%d: %s\n'):format(source, line, message) }
 end
 
--- The first line of the chapter that contains the text, and is not followed
--- by more of the same word.
-local function line_of(text)
-  local n = 0
-  for line in ((common.slurp(source) or '') .. '\n'):gmatch('(.-)\n') do
-    n = n + 1
-    local _, last = line:find(text, 1, true)
-    if last and not line:sub(last + 1, last + 1):match('[%w_]') then return n end
-  end
-  return 1
-end
+local function line_of(text) return common.line_of(source, text) end
 
 -- What programs printed ------------------------------------------------------
 
@@ -267,8 +257,9 @@ local function chunk(div)
       labels[#labels + 1] = '\\anchor{' .. label_of(page, 'def-' .. ident) .. '}'
     end
   end
-  blocks:insert(raw_block(('\\chunkhead{%s}{%s}{⟨%s⟩%s}{%s}'):format(table.concat(labels),
-    a.number, tex(a.title), sign == '≡' and '$\\equiv$' or '$+\\!\\equiv$', files)))
+  local _, lines = code:gsub('\n', '')
+  blocks:insert(raw_block(('\\chunkhead{%d}{%s}{%s}{⟨%s⟩%s}{%s}'):format(
+    math.min(lines + 4, 16), table.concat(labels), a.number, tex(a.title), sign == '≡' and '$\\equiv$' or '$+\\!\\equiv$', files)))
   blocks:insert(raw_block(text))
   if foot then
     local content = pandoc.List()
@@ -487,7 +478,7 @@ end
 local function figure(div)
   local image, a = div.content[1].content[1], div.attributes
   local file = image.src
-  local line = line_of('](' .. file .. ')')
+  local line = line_of(a.label ~= '' and '{#' .. a.label or '](' .. file .. ')')
   if a.label == '' or not a.label:match('^fig:') then
     complain(line, ('the figure %s needs an id: {#fig:name alt="…"}'):format(file))
   end
@@ -605,7 +596,7 @@ end
 local function value_span(text, run, key, format)
   if not HTML then return pandoc.Str(text) end
   return pandoc.Span({ pandoc.Str(text) }, pandoc.Attr('', { 'value' }, {
-    { 'run', run }, { 'name', key }, { 'format', format },
+    { 'data-run', run }, { 'data-name', key }, { 'data-format', format },
     { 'title', key .. ' from ' .. run } }))
 end
 

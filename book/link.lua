@@ -69,9 +69,10 @@ function Reader(input)
     c.defs, c.by_id, c.title_chunk = {}, {}, {}
     for _, l in ipairs(c.labels) do
       if labels[l.id] then
-        io.stderr:write(('chapters/%s.nw: {#%s} is defined in chapters/%s.nw too; '
+        local path = 'chapters/' .. c.name .. '.nw'
+        io.stderr:write(('%s:%d: {#%s} is defined in chapters/%s.nw, too; '
           .. 'ids are unique across the book: rename one\n'):format(
-          c.name, l.id, labels[l.id].chapter))
+          path, common.line_of(path, '{#' .. l.id), l.id, labels[l.id].chapter))
         failed = true
       else
         labels[l.id] = { page = c.page, anchor = l.anchor, number = l.number or '',

@@ -15,7 +15,7 @@ DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9][0-9]-*.gp figures/[
 PAGES := $(patsubst 00-%,index,$(STEMS)) chunks identifiers
 QUOTED := $(STEMS:%=build/quoted/%.txt)
 REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(WEAVE)/chunks.json $(WEAVE)/identifiers.json
-PANDOC := LC_ALL=C.UTF-8 pandoc
+PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve
 
 # $(call keep,FILE): FILE.new becomes FILE unless it says the same.
 keep = if cmp -s $1.new $1; then rm $1.new; else mv $1.new $1; fi
@@ -57,12 +57,11 @@ quoted:
 
 ## make check-quoted: compare what programs say with tests/values/
 check-quoted: quoted
-	@mkdir -p tests/values build/promoted; status=0; \
+	@status=0; \
 	for stem in $(STEMS); do \
-	    test -s build/quoted/$$stem.txt || test -s tests/values/$$stem.txt || continue; \
-	    test -f tests/values/$$stem.txt || : >tests/values/$$stem.txt; \
+	    old=tests/values/$$stem.txt; test -f $$old || old=/dev/null; \
 	    diff -u -L tests/values/$$stem.txt -L "what the programs say now" \
-	        tests/values/$$stem.txt build/quoted/$$stem.txt || status=1; \
+	        $$old build/quoted/$$stem.txt || status=1; \
 	done; \
 	test $$status = 0 || { echo "Programs say something else than tests/values/ has. Read the words" \
 	    "around these numbers in chapters/ again; if they still hold: make promote"; exit 1; }
@@ -116,7 +115,10 @@ build/quoted/$1.stamp: $(WEAVE)/$1.runs $(foreach f,$(call figures_of,$1),$(call
 	    sort -u | while IFS= read -r run; do \
 	        printf '$$$$ %s\n' "$$$$run"; \
 	        sh -c "$$$$run" </dev/null || { \
-	            echo "chapters/$1.nw quotes \`$$$$run', which failed with exit status $$$$?" >&2; exit 1; }; \
+	            status=$$$$?; \
+	            line=$$$$(grep -nF -e "$$$${run#* --values }" chapters/$1.nw | head -n 1); \
+	            echo "chapters/$1.nw:$$$${line%%:*}: \`$$$$run' failed with exit status $$$$status;" \
+	                "quote only runs that succeed" >&2; exit 1; }; \
 	    done >build/quoted/$1.txt.new
 	@$$(call keep,build/quoted/$1.txt)
 	@touch $$@
@@ -215,3 +217,13 @@ build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
 	        rm -f build/pdf/book.pdf; exit 1; }; \
 	    cmp -s build/pdf/book.aux build/pdf/aux.old && break; \
 	done
+
+## make test-pages: check the pages and the PDF in a browser and by tools
+test-pages: html pdf
+	@test -d tests/site/node_modules || { echo "The page checks are not installed. Type: ./setup test" >&2; exit 1; }
+	@mkdir -p build/test
+	@cd tests/site && node --test --test-reporter=tap >../../build/test/pages.tap 2>&1 || \
+	    sed -n '/^ *not ok/,/^ *\.\.\./p' ../../build/test/pages.tap
+	@awk '/^# pass / { passed = $$3 } /^# (fail|cancelled) / { failed += $$3 } \
+	    END { print "pages: " passed + 0 " passed, " failed + 0 " failed"; exit failed > 0 || !passed }' \
+	    build/test/pages.tap

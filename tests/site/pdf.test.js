@@ -1,0 +1,63 @@
+// The printed book: pages, outline, fonts, values, and no line in the margin.
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const pdf = path.join(root, 'book/book.pdf')
+const run = (command, ...args) => execFileSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 })
+const plain = (text) => text.normalize('NFKC').replace(/\s+/g, ' ').replaceAll('’', "'")
+const titles = fs.readdirSync(path.join(root, 'chapters')).filter((name) => name.endsWith('.nw')).sort()
+  .map((name) => fs.readFileSync(path.join(root, 'chapters', name), 'utf8').match(/^# (.*?) *\{#ch:/m)[1])
+
+test('the PDF has pages, a title and a language', () => {
+  const info = run('pdfinfo', pdf)
+  assert.ok(Number(info.match(/^Pages: *(\d+)/m)[1]) >= titles.length)
+  assert.match(info, /^Title: *Where Tokens Go$/m)
+  assert.match(info, /^Author: *\S/m)
+})
+
+test('the outline has every chapter', () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'outline-'))
+  try {
+    run('pdftohtml', '-xml', '-i', '-q', pdf, path.join(folder, 'book'))
+    const xml = fs.readFileSync(path.join(folder, 'book.xml'), 'utf8')
+    const outline = plain(xml.slice(xml.indexOf('<outline>')).replace(/<[^>]*>/g, '\n').replaceAll('&amp;', '&'))
+    assert.notEqual(xml.indexOf('<outline>'), -1)
+    for (const title of [...titles, 'Index of chunks', 'Index of identifiers'])
+      assert.ok(outline.includes(plain(title)), title)
+  } finally {
+    fs.rmSync(folder, { recursive: true })
+  }
+})
+
+test('every font is embedded', () => {
+  const fonts = run('pdffonts', pdf).trim().split('\n').slice(2)
+  assert.ok(fonts.length > 0)
+  for (const font of fonts) assert.match(font, / yes +(yes|no) +(yes|no) +\d+ +\d+ *$/, font)
+})
+
+test('the text has the values that the pages show', () => {
+  const text = plain(run('pdftotext', pdf, '-'))
+  let count = 0
+  const site = path.join(root, 'book/html')
+  for (const name of fs.readdirSync(site).filter((n) => n.endsWith('.html'))) {
+    for (const [, shown] of fs.readFileSync(path.join(site, name), 'utf8')
+      .matchAll(/<span class="value"[^>]*>([^<]*)<\/span>/g)) {
+      assert.ok(text.includes(plain(shown)), `${name}: ${shown}`)
+      count++
+    }
+  }
+  assert.ok(count > 0)
+})
+
+test('no line runs into the margin, no glyph or reference is missing', () => {
+  const log = fs.readFileSync(path.join(root, 'build/pdf/book.log'), 'latin1')
+  assert.match(log, /Output written on/)
+  assert.deepEqual(log.match(/^Overfull \\hbox \(([5-9]|\d\d+)\.\d+pt too wide.*(\n.*){2}/gm) ?? [], [])
+  assert.deepEqual(log.match(/^Missing character.*|^LaTeX Warning: .*undefined.*/gm) ?? [], [])
+})

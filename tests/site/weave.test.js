@@ -1,0 +1,310 @@
+// What `make html` promises, in a small book of its own in a temporary folder:
+// numbers, links and values; errors that name the line and leave all as it was;
+// nothing woven that did not change.
+import { test, before, after } from 'node:test'
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+
+const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '../..')
+const book = fs.mkdtempSync(path.join(os.tmpdir(), 'book-'))
+const file = (...names) => path.join(book, ...names)
+const read = (...names) => fs.readFileSync(file(...names), 'utf8')
+const page = (name) => read('book/html', name + '.html')
+
+function write(name, text) {
+  fs.mkdirSync(path.dirname(file(name)), { recursive: true })
+  fs.writeFileSync(file(name), text)
+}
+
+function make(...goals) {
+  const env = { ...process.env }
+  for (const name of ['MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'MAKEOVERRIDES', 'TANGLED_IN', 'BUILD', 'FLAVOR', 'AUTHOR'])
+    delete env[name]
+  const run = spawnSync('make', goals, { cwd: book, env, encoding: 'utf8' })
+  return { status: run.status, out: run.stdout, err: run.stderr }
+}
+
+function made(...goals) {
+  const run = make(...goals)
+  assert.equal(run.status, 0, run.err + run.out)
+  return run.out
+}
+
+// Every file of the published book, with its bytes and time stamp.
+function published() {
+  const state = {}
+  for (const name of fs.readdirSync(file('book/html')))
+    state[name] = fs.statSync(file('book/html', name)).mtimeNs ?? fs.statSync(file('book/html', name)).mtimeMs
+  return state
+}
+
+function changed(was) {
+  const now = published()
+  return Object.keys({ ...was, ...now }).filter((name) => was[name] !== now[name]).sort()
+}
+
+const program = (n, values) => `
+<<chapter${n}.c>>=
+#include <stdio.h>
+#include <string.h>
+#include "one.h"
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    if (!strcmp(what, "--fail")) return 1;
+    if (!strcmp(what, "--values")) {
+        int many = argc > 2;
+        <<print the values ${n}>>
+    } else if (!strcmp(what, "--lessons")) {
+        puts("lesson\\t${n}.1\\ntitle\\tTwo & two\\npath\\t1.1.1\\nminutes\\t3");
+        puts("question\\tIs 2 < 3?\\ngiven\\ta  b\\nkind\\tnumber\\nhint\\tcount");
+        puts("answer\\t1\\ntolerance\\t0.5\\nmistake\\t0\\tupside down");
+        puts("trace\\t2 < 3");
+    } else if (!strcmp(what, "--data")) {
+        puts("# x\\ty\\n0\\t0\\n1\\t2");
+    } else {
+        puts("Head\\n<one & two>\\n\\nTail\\nlast");
+    }
+    return 0;
+}
+@
+
+<<print the values ${n}>>=
+${values}
+@
+
+<<lessons${n}.c>>=
+extern int lessons${n};
+@
+`
+
+const one = `# The first {#ch:first}
+
+See @ch:second, @sec:later, @fig:line, @tbl:cost, @eq:sum and [@knuth1984].
+Values: {{one.share}}, {{one.share|%.1f%%}}, {{one.count|,}}, {{one.share --many 1|%.2f}}.
+Quoted [[one_twice(x)]] and [[struct one]].
+
+![A line, {{one.share|%.2f}} wide.](01-line){#fig:line alt="A line up to {{=one.count}}."}
+
+| a | b |
+|---|--:|
+| x | {{one.share|%.3f}} |
+
+: What it costs. {#tbl:cost}
+
+$$ s = {{=one.share|%.2f}} $$ {#eq:sum}
+
+## A section {#sec:here}
+
+\`\`\`{.run part="Tail"}
+$ build/chapter1
+\`\`\`
+
+{{lesson 1.1}}
+
+<<one.h>>=
+#ifndef ONE_H
+#define ONE_H
+struct one { int at; };
+int one_twice(int x); /* one_twice is twice x */
+#endif
+@ %def one one_twice
+
+<<one.c>>=
+#include "one.h"
+int one_twice(int x)
+{
+    <<double it>>
+    return x;
+}
+@
+
+<<double it>>=
+struct one one = {x};
+@
+
+Once more.
+
+<<double it>>=
+x = one.at * 2;
+@
+${program(1, 'printf("one.share\\t%s\\n", many ? "0.25" : "0.8314");\nputs("one.count\\t1234567");')}
+## Further reading {#sec:reading}
+`
+
+const two = `# The second {#ch:second}
+
+## Earlier {#sec:earlier}
+
+## Later {#sec:later}
+
+As @fig:line and @ch:first say, {{1:one.share|%.2f}}.
+${program(2, 'printf("two\\t%d %s\\n", one_twice(many), "one_twice");')}`
+
+before(() => {
+  for (const part of ['Makefile', 'book', 'data', 'figures/style.gp'])
+    fs.cpSync(path.join(root, part), file(part), { recursive: true,
+      filter: (name) => !/book\/(html|book\.(pdf|epub))$/.test(name) })
+  write('chapters/01-one.nw', one)
+  write('chapters/02-two.nw', two)
+  write('book/references.bib', '@book{knuth1984, author={Knuth, Donald}, title={Literate Programming}, year={1984}}\n')
+  write('figures/01-line.gp', '# data: build/chapter1 --data line\nplot data using 1:2 with lines title "line"\n')
+  made('html')
+})
+
+after(() => fs.rmSync(book, { recursive: true, force: true }))
+
+test('references are numbered and link across chapters', () => {
+  const html = page('01-one')
+  for (const [text, target] of [['Chapter 2', '02-two.html'], ['Section 2.2', '02-two.html#sec-later'],
+    ['Figure 1.1', '#fig-line'], ['Table 1.1', '#tbl-cost'], ['Equation 1.1', '#eq-sum']]) {
+    const words = text.replace(' ', '(&nbsp;|\u00a0)')
+    assert.match(html, new RegExp(`<a href="${target}"[^>]*>${words}</a>`), text)
+  }
+  assert.match(page('02-two'), /<a href="01-one.html#fig-line"[^>]*>Figure.1\.1<\/a>/)
+  assert.match(html, /<a href="#ref-knuth1984"[^>]*>Knuth/)
+  assert.match(html, /id="ref-knuth1984"/)
+  assert.match(html, /id="sec-here"[^>]*><span class="number">1\.1<\/span>/)
+})
+
+test('values are the program\'s, in the format asked for', () => {
+  const html = page('01-one')
+  const found = [...html.matchAll(/<span class="value"([^>]*)>([^<]*)<\/span>/g)]
+    .map(([, attributes, text]) => [/data-format="([^"]*)"/.exec(attributes)?.[1] ?? '',
+      /data-run="([^"]*)"/.exec(attributes)[1], text])
+  const first = 'build/chapter1 --values'
+  for (const expected of [['', first, '0.8314'], ['%.1f%%', first, '83.1%'], [',', first, '1,234,567'],
+    ['%.2f', first + ' --many 1', '0.25'], ['%.3f', first, '0.831']])
+    assert.ok(found.some((f) => f.join() === expected.join()), expected + ' among ' + found.join('; '))
+  assert.match(html, /aria-label="A line up to 1234567\."/)
+  assert.match(html, /<mn>0\.83<\/mn>/)
+  assert.match(page('02-two'), /data-run="build\/chapter1 --values"[^>]*>0\.83</)
+})
+
+test('a transcript shows its part, a lesson its fields, a figure its curve', () => {
+  const html = page('01-one')
+  assert.match(html, /<span class="command">\$ build\/chapter1<\/span>\nTail\nlast<\/code>/)
+  assert.match(html, /<section class="lesson" id="lesson-1\.1"[^]*Two &amp; two[^]*Is 2 &lt; 3\?[^]*upside down[^]*<\/section>/)
+  assert.match(html, /<figure id="fig-line">\s*<div class="picture">\s*<svg[^>]*role="img"[^]*<path/)
+})
+
+test('chunks link to their parts, identifiers to their definitions, not in comments or strings', () => {
+  const html = page('01-one')
+  assert.match(html, /<a class="chunk-use" href="#chunk-double-it">⟨double it⟩<\/a>/)
+  assert.match(html, /id="chunk-double-it-2"[^]*?⟨double it⟩\+≡/)
+  assert.match(html, /Continued in <a[^>]*href="#chunk-double-it-2">1\.4<\/a>/)
+  assert.match(html, /Used in <a[^>]*href="#chunk-one-c">1\.2<\/a>/)
+  assert.match(html, /<span class="definition" id="def-one_twice">one_twice<\/span>/)
+  assert.match(html, /\/\* one_twice is twice x \*\//)
+  assert.match(html, /struct<\/span> <a href="#def-one">one<\/a> one </)
+  assert.match(html, /<code><a href="#def-one_twice">one_twice<\/a>\(x\)<\/code>/)
+  const next = page('02-two')
+  assert.match(next, /<a href="01-one.html#def-one_twice">one_twice<\/a><span class="op">\(<\/span>many/)
+  assert.match(next, /&quot;one_twice&quot;/)
+  assert.match(page('identifiers'), /id="one_twice"[^]*01-one.html#def-one_twice[^]*02-two.html#chunk-print-the-values-2/)
+  assert.match(page('chunks'), /⟨double it⟩[^]*01-one.html#chunk-double-it-2/)
+})
+
+test('a second weave does nothing', () => {
+  const was = published()
+  assert.equal(made('html'), '')
+  assert.deepEqual(changed(was), [])
+  fs.utimesSync(file('chapters/01-one.nw'), new Date(), new Date())
+  assert.doesNotMatch(made('html'), /weave/)
+  assert.deepEqual(changed(was), [])
+})
+
+test('an edit of one chapter\'s words weaves that chapter only', () => {
+  const was = published()
+  write('chapters/02-two.nw', two.replace('say,', 'say plainly,'))
+  made('html')
+  assert.deepEqual(changed(was), ['02-two.html'])
+  assert.match(page('02-two'), /say plainly,/)
+})
+
+test('an edit of what other pages show weaves them, too', () => {
+  let was = published()
+  write('chapters/02-two.nw', two.replace('## Earlier {#sec:earlier}\n', ''))
+  made('html')
+  assert.deepEqual(changed(was), ['01-one.html', '02-two.html'])
+  assert.match(page('01-one'), /Section.2\.1</)
+  was = published()
+  write('chapters/01-one.nw', one.replaceAll('double it', 'make it two'))
+  made('html')
+  assert.deepEqual(changed(was), ['01-one.html', 'chunks.html', 'identifiers.html'])
+  write('chapters/01-one.nw', one)
+  write('chapters/02-two.nw', two)
+  made('html')
+})
+
+const mistakes = [
+  ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
+  ['a bad format', '{{one.share|%s}}', /allowed is a printf format/],
+  ['a value in a formula', '$x = {{one.share}}$', /write \{\{=one\.share/],
+  ['an unresolved reference', 'See @fig:lime.', /nothing is called @fig:lime; .*fig:line/],
+  ['a missing citation', 'See [@knuth1985].', /no entry knuth1985; .*knuth1984/],
+  ['a missing figure', '![A.](01-lime){#fig:x alt="x"}', /there is no figure 01-lime/],
+  ['a figure without alternative text', '![A.](01-line){#fig:x}', /needs alt=/],
+  ['an unknown lesson', '{{lesson 1.7}}', /there is no lesson 1\.7; .*1\.1/],
+  ['a part that is not printed', '```{.run part="Tale"}\n$ build/chapter1\n```', /starts with "Tale"/, 1],
+  ['text in a run block', '```run\nHead\n```', /"Head" is no command/, 1],
+  ['a command that is no program of the book', '```run\n$ date\n```', /build\/chapter/, 1],
+  ['a command that fails', '```run\n$ build/chapter1 --fail\n```', /exit status 1/, 1],
+  ['an undefined chunk', '<<tail>>=\n<<nothing at all>>\n@', /nothing at all/, 1],
+  ['brackets that noweb cannot read', 'if a << b then', /<</],
+]
+for (const [what, text, message, offset = 0] of mistakes) {
+  test('stops at ' + what + ', with file and line, and leaves the pages', () => {
+    const was = published()
+    const lines = one.split('\n')
+    const at = lines.indexOf('## A section {#sec:here}')
+    lines.splice(at, 0, text, '')
+    write('chapters/01-one.nw', lines.join('\n'))
+    const run = make('html')
+    write('chapters/01-one.nw', one)
+    assert.notEqual(run.status, 0)
+    assert.match(run.err + run.out, message)
+    assert.match(run.err, new RegExp(`chapters/01-one\\.nw:${at + 1 + offset}\\b`))
+    assert.deepEqual(changed(was), [])
+    made('html')
+    assert.deepEqual(changed(was), [])
+  })
+}
+
+test('an id defined in two chapters stops the weave', () => {
+  const was = published()
+  write('chapters/02-two.nw', two.replace('{#sec:later}', '{#sec:here}'))
+  const run = make('html')
+  write('chapters/02-two.nw', two)
+  assert.notEqual(run.status, 0)
+  assert.match(run.err, /chapters\/02-two\.nw:\d+: \{#sec:here\} .*chapters\/01-one\.nw/)
+  assert.deepEqual(changed(was), [])
+  made('html')
+})
+
+test('promote accepts what programs say; check-quoted notices a difference', () => {
+  assert.notEqual(make('check-quoted').status, 0)
+  made('promote')
+  made('check-quoted')
+  assert.match(read('tests/values/01-one.txt'), /^\$ build\/chapter1\nHead\n[^]*\n\$ build\/chapter1 --values\none\.share\t0\.8314\n/)
+  const name = 'tests/values/01-one.txt'
+  write(name, read(name).replace('0.8314', '0.8315'))
+  const run = make('check-quoted')
+  assert.notEqual(run.status, 0)
+  assert.match(run.out + run.err, /-one\.share\t0\.8315\n\+one\.share\t0\.8314/)
+  assert.match(run.out + run.err, /make promote/)
+})
+
+test('a chapter that goes takes its page along', () => {
+  write('chapters/01-one.nw', one.replace('@ch:second, @sec:later, ', ''))
+  fs.rmSync(file('chapters/02-two.nw'))
+  made('html')
+  assert.deepEqual(fs.readdirSync(file('book/html')).sort(),
+    ['01-one.html', 'chunks.html', 'identifiers.html', 'style.css'])
+  write('chapters/01-one.nw', one)
+  write('chapters/02-two.nw', two)
+})
