@@ -59,7 +59,7 @@ folders = $(1:%=-I$(tangled)/%)
 
 flags := -std=c11 -ffp-contract=off \
     -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla
-sanitizers := -O1 -g -fno-omit-frame-pointer \
+sanitizers := $(CFLAGS) -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 ifeq ($(FLAVOR),strict)
   flags += $(CFLAGS) -Werror

@@ -13,12 +13,6 @@
 #error "CHECK_BUILD is not defined: build the tests with make"
 #endif
 
-/* Under the sanitizers a program takes twenty times as long. */
-#if defined __SANITIZE_ADDRESS__
-enum { QUICK = 1 };
-#else
-enum { QUICK = 0 };
-#endif
 #ifdef REAL_DOUBLE
 enum { SAME_DIGITS = 0 };
 #else
@@ -210,7 +204,7 @@ static void check_quotes(int chapter)
         int own = !strncmp(line, command, name) && (line[name] == ' ' || !line[name]);
         const char *arguments = line + name + (line[name] == ' ');
         int plain = !*arguments || !strcmp(arguments, "--values") || !strcmp(arguments, "--lessons");
-        if (own && (plain || !QUICK)) {
+        if (own && (plain || !CHECK_QUICK)) {
             const struct check_output *got = run_once(arguments);
             holds(got->status == 0 && (!SAME_DIGITS || !strcmp(got->out, text)),
                   "prints what its page quotes (if the page is wrong: make promote)", line, got);
@@ -244,7 +238,7 @@ static void check_rejects_values(const char *option, const char *help)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         snprintf(arguments, sizeof arguments, "%s '%s'", option, bad[i]);
         check_rejects(arguments);
-        if (QUICK) continue;
+        if (CHECK_QUICK) continue;
         snprintf(arguments, sizeof arguments, "%s='%s'", option, bad[i]);
         check_rejects(arguments);
     }

@@ -22,6 +22,18 @@
 
 #define SUITE(n) void suite_chapter##n(void); void suite_chapter##n(void)
 
+/* Under the sanitizers a program takes ten times as long: repeat less there. */
+#ifdef __has_feature
+#define CHECK_CLANG_ASAN __has_feature(address_sanitizer)
+#else
+#define CHECK_CLANG_ASAN 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || CHECK_CLANG_ASAN
+enum { CHECK_QUICK = 1 };
+#else
+enum { CHECK_QUICK = 0 };
+#endif
+
 /* Add a case to the suite that is being set up. */
 void check_case(const char *claim, void (*test)(void));
 
