@@ -242,7 +242,7 @@ local function chunk(div)
       anchors = anchors .. ('<span id="def-%s"></span>'):format(ident)
     end
     blocks:insert(raw_block(('<div class="chunk-head"><a class="chunk-number" href="#%s">%s</a> '
-      .. '<span class="chunk-title">⟨%s⟩%s</span> <span class="chunk-file">%s</span>%s</div>')
+      .. '<span class="chunk-title">⟨%s⟩&#8239;%s</span> <span class="chunk-file">%s</span>%s</div>')
       :format(id, a.number, html(a.title), sign, files, anchors)))
     blocks:insert(raw_block('<pre class="sourceCode" tabindex="0"><code class="sourceCode">'
       .. text .. '</code></pre>'))
@@ -349,7 +349,7 @@ local function lesson(div)
   local l = lesson_fields(id, line)
   if not l then return {} end
   for _, field in ipairs { 'title', 'question', 'option', 'hint', 'mistake' } do
-    for i, text in ipairs(l[field] or {}) do l[field][i] = text:gsub("(%a)'(%a)", '%1’%2') end
+    for i, text in ipairs(l[field] or {}) do l[field][i] = text:gsub("(%a)'(%a)", '%1’%2'):gsub("s'(%s)", 's’%1') end
   end
   local function one(field) return l[field] and l[field][1] or '' end
   local function paragraphs(list, open, close)
@@ -467,6 +467,7 @@ local function inline_svg(text, id, alt)
     :gsub('url%(#', 'url(#' .. id .. '-')
     :gsub('xlink:href=([\'"])#', 'href=%1#' .. id .. '-')
     :gsub('%sxmlns:xlink="[^"]*"', ''):gsub('%sxml:space="[^"]*"', '')
+    :gsub('%scolor="black"', '')
   for _, black in ipairs { 'black', '#000000', 'rgb%(%s*0,%s*0,%s*0%)' } do
     for _, what in ipairs { 'fill', 'stroke' } do
       text = text:gsub(what .. "=(['\"])%s*" .. black .. "%s*['\"]", what .. '=%1currentColor%1')

@@ -86,6 +86,7 @@ function Reader(input)
         local def = c.defs[name]
         if not def then
           def = { page = c.page, anchor = 'def-' .. name, chapter = c.name,
+            number = chunk.number,
             tag = has(c.tags, name) and 1 or nil }
           c.defs[name] = def
         end
@@ -149,7 +150,7 @@ function Reader(input)
     for name, def in pairs(c.defs) do
       names[name] = names[name] or { head = pandoc.Code(name,
         pandoc.Attr(name, { 'identifier' })), defined = {}, used = {} }
-      table.insert(names[name].defined, link(c.number or c.title,
+      table.insert(names[name].defined, link(def.number,
         def.page .. '#' .. def.anchor, 'definition'))
       for _, l in ipairs(uses[c.name .. ' ' .. name] or {}) do
         table.insert(names[name].used, l)
@@ -174,7 +175,7 @@ function Reader(input)
   local entries = {}
   for _, key in ipairs(sorted(names)) do entries[#entries + 1] = names[key] end
   index_page('identifiers', 'Index of identifiers', 'Every name that a chapter '
-    .. 'defines for its readers: the chapter that defines it, and the chunks that use it.',
+    .. 'defines for its readers: the chunk that defines it, and the chunks that use it.',
     entries)
   entries = {}
   for _, key in ipairs(sorted(titles)) do entries[#entries + 1] = titles[key] end

@@ -152,7 +152,7 @@ $(GP:%=%.pdf): build/figures/%.pdf: figures/%.gp figures/style.gp
 	@SOURCE_DATE_EPOCH=0 $(call plot,pdfcairo size 4.7in$(,)2.65in font 'DejaVu Sans$(,)8')
 $(DOT:%=%.svg) $(DOT:%=%.pdf): build/figures/%: $(WEAVE)/names
 	@SOURCE_DATE_EPOCH=0 dot -T$(subst .,,$(suffix $@)) -Gbgcolor=transparent -Gfontname=sans-serif \
-	    -Nfontname=sans-serif -Efontname=sans-serif $(filter %.dot,$^) -o $@.new
+	    -Nfontname=sans-serif -Efontname=sans-serif -Nfontsize=11 -Efontsize=11 -Earrowsize=0.7 $(filter %.dot,$^) -o $@.new
 	@mv $@.new $@
 , := ,
 
