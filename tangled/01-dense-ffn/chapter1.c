@@ -1,4 +1,5 @@
 /* Chapter 1: train a dense FFN on the sample text, then look inside. */
+/* include what chapter 1 needs */
 #include <math.h>
 #include <stdio.h>
 #include "args.h"
@@ -7,7 +8,7 @@
 #include "print.h"
 #include "text.h"
 
-/* the knobs of chapter 1 */
+/* set the knobs of chapter 1 */
 static size_t tokens = 256, width = CHARLM_WIDTH,
     hidden = CHARLM_HIDDEN, activation = FFN_RELU,
     steps = CHARLM_STEPS, seed = LESSON_BOOK_SEED;
@@ -18,7 +19,7 @@ extern const struct lesson_table lessons1;
 static const char *const activations[] = {"relu", "gelu", NULL};
 static const char *const tables[] = {"top-share", NULL};
 
-/* the table of chapter 1's options */
+/* list the options of chapter 1 */
 static const struct args_option options[] = {
     {"--tokens", "characters to look at, T", ARGS_COUNT, &tokens,
      1, 100000, NULL},

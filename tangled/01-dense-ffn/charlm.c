@@ -3,6 +3,7 @@
 #include "text.h"
 
 /* make and free the model */
+/* make the model */
 struct charlm charlm_new(size_t width, size_t hidden,
                          enum ffn_activation activation,
                          struct random *random)
@@ -26,7 +27,7 @@ void charlm_free(struct charlm *model)
     matrix_free(&model->unembed);
 }
 
-/* make and free room for a pass */
+/* make room for a pass */
 struct charlm_work charlm_work_new(const struct charlm *model,
                                    size_t tokens)
 {
@@ -128,6 +129,7 @@ double charlm_gradient(const struct charlm *model, struct charlm *grad,
     return loss;
 }
 
+/* train step by step */
 /* step against the gradient */
 static void step(struct charlm *m, const struct charlm *g, real rate)
 {

@@ -28,7 +28,7 @@ struct charlm_work charlm_work_new(const struct charlm *model,
                                    size_t tokens);
 void charlm_work_free(struct charlm_work *work);
 
-/* what one does with the model */
+/* turn a text into vectors */
 /* x [T, D]: the vectors of text[0..T). Before text[0] come newlines. */
 void charlm_embed(const struct charlm *model, struct matrix x,
                   const char *text);
@@ -37,6 +37,7 @@ void charlm_embed(const struct charlm *model, struct matrix x,
 void charlm_vectors(const struct charlm *model, struct matrix x,
                     const char *text);
 
+/* train the model and test it */
 /* Mean loss of guessing text[t + 1] from text[..t], t in 0..T-1, and
  * its gradient. Reads T + 1 characters. */
 double charlm_gradient(const struct charlm *model, struct charlm *grad,
@@ -51,6 +52,7 @@ double charlm_train(struct charlm *model, size_t steps, double rate,
 double charlm_accuracy(const struct charlm *model,
                        struct charlm_work *work, const char *text);
 
+/* hand the trained model to later chapters */
 /* The model that the later chapters look into: the book's sizes,
  * trained from the seed. Takes about a second. */
 struct charlm charlm_trained(uint64_t seed);

@@ -3,6 +3,7 @@
 #include "ffn.h"
 
 /* make and free a block */
+/* draw a random matrix */
 static struct matrix random_matrix(size_t rows, size_t cols,
                                    double variance,
                                    struct random *random)
@@ -28,7 +29,7 @@ struct ffn ffn_new(size_t width, size_t hidden,
     };
 }
 
-/* free a block and its trace */
+/* free a block */
 void ffn_free(struct ffn *ffn)
 {
     matrix_free(&ffn->w1), matrix_free(&ffn->b1);
@@ -71,8 +72,8 @@ static void add_bias(struct matrix m, struct matrix bias)
 }
 
 /* go up, bend, come down */
-void ffn_forward(const struct ffn *ffn, struct matrix y, struct matrix x,
-                 struct ffn_trace *trace)
+void ffn_forward(const struct ffn *ffn, struct matrix y,
+                 struct matrix x, struct ffn_trace *trace)
 {
     size_t cells = x.rows * ffn->w1.cols;
     matmul(trace->pre, x, ffn->w1); /* [T, H] */
@@ -150,6 +151,7 @@ static int stronger(const void *left, const void *right)
     return a->index < b->index ? -1 : 1;
 }
 
+/* measure the length of a row */
 static double row_norm(struct matrix m, size_t row)
 {
     double sum = 0;

@@ -23,8 +23,8 @@ struct ffn_trace ffn_trace_new(size_t tokens, size_t hidden);
 void ffn_trace_free(struct ffn_trace *trace);
 
 /* y [T, D] from x [T, D]. */
-void ffn_forward(const struct ffn *ffn, struct matrix y, struct matrix x,
-                 struct ffn_trace *trace);
+void ffn_forward(const struct ffn *ffn, struct matrix y,
+                 struct matrix x, struct ffn_trace *trace);
 
 /* Gradients of a scalar loss, from dy [T, D]: writes grad's matrices
  * and dx [T, D]. Call after ffn_forward with the same x and trace. */
@@ -32,6 +32,7 @@ void ffn_backward(const struct ffn *ffn, struct ffn *grad,
                   struct matrix dx, struct matrix dy, struct matrix x,
                   struct ffn_trace *trace);
 
+/* tell what a block costs and carries */
 size_t ffn_parameters(size_t width, size_t hidden); /* with biases */
 size_t ffn_flops_per_token(size_t width, size_t hidden); /* products */
 double ffn_zero_share(struct matrix hidden); /* of exact zeros */

@@ -14,12 +14,14 @@ static struct sizes draw_sizes(uint64_t seed)
                           1 + random_below(&r, 3)};
 }
 
+/* answer with one value about a block */
 static struct lesson_answer one_value(double value)
 {
     return (struct lesson_answer){1, {value}};
 }
 
-/* lesson 1.1, what a token costs */
+/* teach lesson 1.1, what a token costs */
+/* pose and solve a token's cost */
 static void pose_block(uint64_t seed, FILE *out)
 {
     struct sizes s = draw_sizes(seed);
@@ -45,7 +47,7 @@ static void trace_flops(uint64_t seed, FILE *out)
             2 * product);
 }
 
-/* what goes wrong with a token's cost */
+/* miscount a token's cost */
 static struct lesson_answer half_the_flops(uint64_t seed)
 {
     return one_value(solve_flops(seed).value[0] / 2);
@@ -57,11 +59,13 @@ static struct lesson_answer count_parameters(uint64_t seed)
     return one_value((double)ffn_parameters(s.width, s.hidden));
 }
 
-/* lessons 1.2 and 1.3, look into a trained block */
+/* teach lessons 1.2 and 1.3, what hidden units carry */
+/* say what a lesson sees of a block */
 enum { LOOK = 256 }; /* characters that the lessons look at */
 
 struct seen { double zero, top; };
 
+/* look into a trained block */
 static struct seen look_inside(uint64_t seed)
 {
     char text[LOOK + 1];
@@ -76,7 +80,7 @@ static struct seen look_inside(uint64_t seed)
     return s;
 }
 
-/* pose and solve the two shares */
+/* pose a trained block */
 static void pose_trained(uint64_t seed, FILE *out)
 {
     fprintf(out, "T = %d    D = %d    H = %d    ReLU    "
@@ -84,6 +88,7 @@ static void pose_trained(uint64_t seed, FILE *out)
             CHARLM_HIDDEN, (unsigned long long)seed);
 }
 
+/* solve the two shares */
 static struct lesson_answer solve_zeros(uint64_t seed)
 {
     return one_value(look_inside(seed).zero);
@@ -94,7 +99,7 @@ static struct lesson_answer solve_quarter(uint64_t seed)
     return one_value(look_inside(seed).top);
 }
 
-/* show the two shares */
+/* show how many values are zero */
 static void trace_zeros(uint64_t seed, FILE *out)
 {
     double zero = look_inside(seed).zero;
@@ -103,6 +108,7 @@ static void trace_zeros(uint64_t seed, FILE *out)
             zero * LOOK * CHARLM_HIDDEN, zero);
 }
 
+/* show what the strongest quarter carries */
 static void trace_quarter(uint64_t seed, FILE *out)
 {
     struct seen s = look_inside(seed);
@@ -113,7 +119,7 @@ static void trace_quarter(uint64_t seed, FILE *out)
     fprintf(out, "share carried  %.4f\n", s.top);
 }
 
-/* what goes wrong with the two shares */
+/* guess a half or a quarter */
 static struct lesson_answer a_half(uint64_t seed)
 {
     (void)seed;
@@ -126,13 +132,15 @@ static struct lesson_answer a_quarter(uint64_t seed)
     return one_value(0.25);
 }
 
+/* guess nothing */
 static struct lesson_answer nothing(uint64_t seed)
 {
     (void)seed;
     return one_value(0);
 }
 
-/* lesson 1.4, what a token uses */
+/* teach lesson 1.4, what a token uses */
+/* pose and solve what a token uses */
 static void pose_experts(uint64_t seed, FILE *out)
 {
     struct sizes s = draw_sizes(seed);
@@ -158,7 +166,7 @@ static void trace_used(uint64_t seed, FILE *out)
             s.top_k * one);
 }
 
-/* what goes wrong with what a token uses */
+/* miscount what a token uses */
 static struct lesson_answer all_experts(uint64_t seed)
 {
     return one_value((double)draw_sizes(seed).experts
@@ -199,8 +207,8 @@ static const struct lesson rows[] = {
       {"That is GELU's: small numbers, but no exact zeros.", nothing}}},
     {"1.3", "Dense models pay for parameters they barely use", "2.1.1",
      6, "For each token, only the strongest quarter of the hidden "
-     "units is kept. What share of the output's squared norm do they carry, "
-     "as the page defines it?", NULL, LESSON_NUMBER, 0.03, {0},
+     "units is kept. What share of the output's squared norm do they "
+     "carry, as the page defines it?", NULL, LESSON_NUMBER, 0.03, {0},
      {"More than a quarter: strengths are far from equal.",
       "Compare a quarter with the share of units that are not zero at "
       "all.", "Only a few units beyond the quarter answer at all, and "

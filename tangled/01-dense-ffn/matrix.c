@@ -2,7 +2,7 @@
 #include <string.h>
 #include "matrix.h"
 
-/* make, free and index a matrix */
+/* make a matrix */
 struct matrix matrix_new(size_t rows, size_t cols)
 {
     size_t cells = rows * cols;

@@ -1,4 +1,5 @@
 /* Chapter 2: one matrix product scores the experts. */
+/* include what chapter 2 needs */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +10,13 @@
 #include "print.h"
 #include "router.h"
 
-/* the knobs of chapter 2 */
+/* set the knobs of chapter 2 */
 extern const struct lesson_table lessons2;
 
 static size_t tokens = 256, experts = 4, seed = LESSON_BOOK_SEED;
 static double scale = 1;
 
+/* list the options of chapter 2 */
 static const char *const tables[] = {"scale", NULL};
 static const struct args_option options[] = {
     {"--tokens", "characters to route, T", ARGS_COUNT, &tokens,
@@ -45,6 +47,7 @@ static void print_by_hand(FILE *out)
 {
     struct hand hand = route_by_hand();
     print_part(out, "By hand: D = 4, E = 4");
+    /* print the hand-sized router */
     fprintf(out, "    W        expert 0 1 2 3\n");
     for (size_t d = 0; d < HAND_WIDTH; d++) {
         static const char *const features[] = {"letter", "digit",
@@ -82,6 +85,7 @@ static double largest_change(struct matrix z, real shift, int narrow)
     struct matrix p = matrix_new(z.rows, z.cols);
     struct matrix q = matrix_new(z.rows, z.cols);
     double most = 0;
+    /* shift the logits and narrow them */
     for (size_t i = 0; i < z.rows * z.cols; i++) {
         q.at[i] = z.at[i] + shift;
         if (narrow) q.at[i] = to_bfloat16(q.at[i]);
@@ -94,18 +98,20 @@ static double largest_change(struct matrix z, real shift, int narrow)
     return most;
 }
 
+/* print what chapter 2 quotes and plots */
 /* print the values of chapter 2 */
 static void print_values(const struct router *router, struct matrix z,
                          struct matrix p)
 {
     FILE *out = stdout;
-    double shift = largest_change(z, 10, 0);
-    double narrow = largest_change(z, 10, 1);
     print_count(out, "router.width", router->w.rows);
     print_count(out, "router.experts", router->w.cols);
     print_count(out, "router.parameters", router_parameters(router));
     print_value(out, "router.entropy_mean", router_entropy(p));
     print_value(out, "router.entropy_most", log((double)experts));
+    /* print what shifting and rounding change */
+    double shift = largest_change(z, 10, 0);
+    double narrow = largest_change(z, 10, 1);
     print_value(out, "router.shift_difference", shift);
     print_value(out, "router.bfloat16_difference",
                 largest_change(z, 0, 1));
@@ -129,8 +135,9 @@ static void print_scale(struct matrix x)
     struct matrix p = matrix_new(x.rows, experts);
     printf("# scale\tentropy\tslope\n");
     for (int step = -8; step <= 12; step++) {
-        struct random random = random_seeded(seed);
         double s = pow(10, step / 4.0), slope = 0;
+        /* score the text at this scale */
+        struct random random = random_seeded(seed);
         struct router r = router_new(x.cols, experts, s, &random);
         router_forward(&r, p, x);
         router_softmax(p, NULL, p);
@@ -150,12 +157,15 @@ static void print_scale(struct matrix x)
 /* print the traced run of chapter 2 */
 enum { SHOWN = 16 };
 
+/* print the first tokens and their winners */
 static void print_tokens(FILE *out, const char *text, struct matrix p)
 {
     print_part(out, "Trained vectors, an untrained router");
     fprintf(out, "    x [%zu, %d] x W [%d, %zu] = logits [%zu, %zu]\n",
-            tokens, CHARLM_WIDTH, CHARLM_WIDTH, experts, tokens, experts);
+            tokens, CHARLM_WIDTH, CHARLM_WIDTH, experts, tokens,
+            experts);
     for (size_t t = 0; t < tokens && t < SHOWN; t++) {
+        /* find a token's winner */
         size_t best = 0;
         const real *row = matrix_row(p, t);
         for (size_t i = 1; i < experts; i++)
@@ -190,8 +200,8 @@ static void print_extremes(FILE *out)
                     (double)rows[t][i]);
         fprintf(out, "  ->");
         for (size_t i = 0; i < 4; i++)
-            fprintf(out, isnan((double)matrix_row(p, t)[i]) ? "   nan" : " %.3f",
-                    (double)matrix_row(p, t)[i]);
+            fprintf(out, isnan((double)matrix_row(p, t)[i]) ? "   nan"
+                    : " %.3f", (double)matrix_row(p, t)[i]);
         fprintf(out, isnan(log_z[t]) ? "  log Z nan\n" : "  log Z %.3f\n",
                 log_z[t]);
     }
@@ -218,7 +228,8 @@ int main(int argc, char **argv)
     charlm_free(&model);
     /* score it with a random router */
     struct random random = random_seeded(seed);
-    struct router router = router_new(CHARLM_WIDTH, experts, scale, &random);
+    struct router router = router_new(CHARLM_WIDTH, experts, scale,
+                                      &random);
     struct matrix z = matrix_new(tokens, experts);
     struct matrix p = matrix_new(tokens, experts);
     router_forward(&router, z, x);

@@ -2,13 +2,15 @@
 #include "lesson.h"
 #include "router.h"
 
-/* draw a token and a router */
-struct pencil { real x[4], w[16], z[4]; size_t best, asked; };
-
+/* answer with one value about a router */
 static struct lesson_answer one_value(double value)
 {
     return (struct lesson_answer){1, {value}};
 }
+
+/* draw a token and a router */
+/* multiply a token with a row of W */
+struct pencil { real x[4], w[16], z[4]; size_t best, asked; };
 
 static double row_product(const struct pencil *p, size_t row)
 {
@@ -18,7 +20,7 @@ static double row_product(const struct pencil *p, size_t row)
     return sum;
 }
 
-/* draw until the answers differ */
+/* draw numbers for a pencil */
 static void draw_once(struct pencil *p, struct random *r)
 {
     for (size_t d = 0; d < 4; d++)
@@ -34,7 +36,7 @@ static void draw_once(struct pencil *p, struct random *r)
         if (p->z[i] > p->z[p->best]) p->best = i;
 }
 
-/* repeat the draw */
+/* repeat until the answers differ */
 static struct pencil draw_pencil(uint64_t seed)
 {
     struct random r = random_seeded(seed);
@@ -64,7 +66,8 @@ static void pose_winner(uint64_t seed, FILE *out)
     print_numbers(out, "x", p.x);
 }
 
-/* lesson 2.1, the router's parameters */
+/* teach lesson 2.1, the router's parameters */
+/* pose the sizes of a router */
 struct sizes { size_t width, experts; };
 
 static struct sizes draw_sizes(uint64_t seed)
@@ -80,7 +83,7 @@ static void pose_sizes(uint64_t seed, FILE *out)
     fprintf(out, "D = %zu    E = %zu\n", s.width, s.experts);
 }
 
-/* solve lesson 2.1 */
+/* count the router's parameters */
 static struct lesson_answer solve_parameters(uint64_t seed)
 {
     struct sizes s = draw_sizes(seed);
@@ -92,12 +95,14 @@ static struct lesson_answer solve_parameters(uint64_t seed)
     return answer;
 }
 
+/* miscount the router's parameters */
 static struct lesson_answer with_bias(uint64_t seed)
 {
     return one_value(solve_parameters(seed).value[0]
                      + (double)draw_sizes(seed).experts);
 }
 
+/* show the router's parameters */
 static void trace_parameters(uint64_t seed, FILE *out)
 {
     struct sizes s = draw_sizes(seed);
@@ -105,7 +110,8 @@ static void trace_parameters(uint64_t seed, FILE *out)
             s.width, s.experts, s.width * s.experts);
 }
 
-/* lesson 2.2, shift or scale */
+/* teach lesson 2.2, shift or scale */
+/* draw a shift or a scale */
 struct change { real z[4], changed[4]; size_t kind, amount; };
 
 static struct change draw_change(uint64_t seed)
@@ -122,7 +128,7 @@ static struct change draw_change(uint64_t seed)
     return c;
 }
 
-/* pose and solve lesson 2.2 */
+/* pose a shift or a scale */
 static void pose_change(uint64_t seed, FILE *out)
 {
     static const char *const kinds[] = {"%zu is added to every logit\n",
@@ -133,6 +139,7 @@ static void pose_change(uint64_t seed, FILE *out)
     fprintf(out, kinds[c.kind], c.amount);
 }
 
+/* find the largest probability */
 static real largest(const real *z)
 {
     real p[4], most = 0;
@@ -159,13 +166,14 @@ static void trace_change(uint64_t seed, FILE *out)
             (double)largest(c.z), (double)largest(c.changed));
 }
 
-/* what goes wrong with shift and scale */
+/* mistake a shift for a scale */
 static struct lesson_answer shift_as_scale(uint64_t seed)
 {
     return one_value(draw_change(seed).kind == 0 ? 2 : 1);
 }
 
-/* lessons 2.3 and 2.4, the winner and a logit */
+/* teach lessons 2.3 and 2.4, the winner and a logit */
+/* solve and show the winner */
 static struct lesson_answer solve_winner(uint64_t seed)
 {
     return one_value((double)draw_pencil(seed).best);
@@ -178,7 +186,7 @@ static void trace_winner(uint64_t seed, FILE *out)
     fprintf(out, "largest: expert %zu\n", p.best);
 }
 
-/* pose and solve lesson 2.4 */
+/* pose and solve a logit */
 static void pose_logit(uint64_t seed, FILE *out)
 {
     pose_winner(~seed, out);
@@ -192,6 +200,7 @@ static struct lesson_answer solve_logit(uint64_t seed)
     return one_value((double)p.z[p.asked]);
 }
 
+/* take the row for the column */
 static struct lesson_answer use_the_row(uint64_t seed)
 {
     struct pencil p = draw_pencil(~seed);
@@ -209,7 +218,8 @@ static void trace_logit(uint64_t seed, FILE *out)
     print_numbers(out, "logits", p.z);
 }
 
-/* lessons 2.5 and 2.6, probabilities by hand */
+/* teach lesson 2.5, probabilities by hand */
+/* draw logarithms of whole numbers */
 struct counts { size_t n[4], sum, best; };
 
 static struct counts draw_counts(uint64_t seed)
@@ -223,7 +233,7 @@ static struct counts draw_counts(uint64_t seed)
     return c;
 }
 
-/* solve lessons 2.5 and 2.6 */
+/* pose and solve probabilities */
 static void pose_gates(uint64_t seed, FILE *out)
 {
     struct counts c = draw_counts(seed);
@@ -239,7 +249,7 @@ static struct lesson_answer solve_gates(uint64_t seed)
     return one_value((double)largest(z));
 }
 
-/* show the gates */
+/* show the probabilities */
 static void trace_gates(uint64_t seed, FILE *out)
 {
     struct counts c = draw_counts(seed);
@@ -251,7 +261,7 @@ static void trace_gates(uint64_t seed, FILE *out)
                 i == c.best ? "  the largest" : "");
 }
 
-/* what goes wrong with the gates */
+/* share out the logits themselves */
 static struct lesson_answer share_of_logits(uint64_t seed)
 {
     struct counts c = draw_counts(seed);
@@ -260,7 +270,8 @@ static struct lesson_answer share_of_logits(uint64_t seed)
     return one_value(log((double)c.n[c.best]) / sum);
 }
 
-/* pose and solve lesson 2.6 */
+/* teach lesson 2.6, one expert ahead */
+/* draw one expert ahead */
 struct one_ahead { size_t ratio, experts; };
 
 static struct one_ahead draw_one_ahead(uint64_t seed)
@@ -270,6 +281,7 @@ static struct one_ahead draw_one_ahead(uint64_t seed)
     return (struct one_ahead){ratio, 3 + random_below(&r, 6)};
 }
 
+/* pose one expert ahead */
 static void pose_one_ahead(uint64_t seed, FILE *out)
 {
     struct one_ahead a = draw_one_ahead(seed);
@@ -278,7 +290,7 @@ static void pose_one_ahead(uint64_t seed, FILE *out)
     fprintf(out, "\n");
 }
 
-/* solve lesson 2.6 */
+/* solve one expert ahead */
 static struct lesson_answer solve_one_ahead(uint64_t seed)
 {
     struct one_ahead a = draw_one_ahead(seed);
@@ -288,12 +300,14 @@ static struct lesson_answer solve_one_ahead(uint64_t seed)
     return one_value((double)p[0]);
 }
 
+/* count only one rival */
 static struct lesson_answer only_one_rival(uint64_t seed)
 {
     double ratio = (double)draw_one_ahead(seed).ratio;
     return one_value(ratio / (ratio + 1));
 }
 
+/* show one expert ahead */
 static void trace_one_ahead(uint64_t seed, FILE *out)
 {
     struct one_ahead a = draw_one_ahead(seed);
@@ -307,8 +321,8 @@ static const struct lesson rows[] = {
     {"2.1", "The router is a single linear layer plus softmax", "1.1.2",
      6, "How many parameters does this router have?", "parameters",
      LESSON_NUMBER, 0, {0},
-     {"It is one matrix.", "A row for each number of the token, a column "
-      "for each expert.", "D x E, and no bias."},
+     {"It is one matrix.", "A row for each number of the token, a "
+      "column for each expert.", "D x E, and no bias."},
      pose_sizes, solve_parameters, trace_parameters,
      {{"A bias for each expert was added; this router has none.",
        with_bias}}},
@@ -338,18 +352,19 @@ static const struct lesson rows[] = {
       "The numbers of x that are zero take no part.",
       "Add x[d] x W[d, expert] over the four rows d."},
      pose_logit, solve_logit, trace_logit,
-     {{"That is x with a row of W; experts are columns.", use_the_row}}},
-    {"2.5", "Pick a token, name your four experts, write down the gates",
-     "2.2.1", 6, "Write down the four probabilities. What is the largest "
-     "of them?", NULL, LESSON_NUMBER, 0.005, {0},
+     {{"That is x with a row of W; experts are columns.",
+       use_the_row}}},
+    {"2.5", "Pick a token, name your four experts, write down "
+     "the gates", "2.2.1", 6, "Write down the four probabilities. What "
+     "is the largest of them?", NULL, LESSON_NUMBER, 0.005, {0},
      {"The exponential of ln n is n.", "Z is the sum of the four whole "
       "numbers.", "The largest whole number, divided by Z."},
      pose_gates, solve_gates, trace_gates,
      {{"The logits themselves were shared out; the softmax shares out "
        "their exponentials.", share_of_logits}}},
     {"2.6", "From hidden state to gate probabilities in three lines of "
-     "code", "1.2.1", 6, "One expert is ahead, the others are equal. What "
-     "is its probability?", NULL, LESSON_NUMBER, 0.005, {0},
+     "code", "1.2.1", 6, "One expert is ahead, the others are equal. "
+     "What is its probability?", NULL, LESSON_NUMBER, 0.005, {0},
      {"The exponential of 0 is 1.", "Z has one large term, and a 1 for "
       "each of the others.", "ratio / (ratio + E - 1)."},
      pose_one_ahead, solve_one_ahead, trace_one_ahead,

@@ -1,7 +1,7 @@
 #include <math.h>
 #include "router.h"
 
-/* make and free a router */
+/* make a router */
 struct router router_new(size_t width, size_t experts, double scale,
                          struct random *random)
 {

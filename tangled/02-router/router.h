@@ -26,6 +26,7 @@ void router_forward(const struct router *router, struct matrix logits,
 void router_softmax(struct matrix probabilities, double *log_z,
                     struct matrix logits);
 
+/* send slopes back through the router */
 /* dlogits [T, E] from dprobabilities [T, E], and the gradients of W
  * and x from dlogits. dx may be NULL. */
 void router_softmax_backward(struct matrix dlogits,

@@ -1,4 +1,5 @@
 /* Chapter 3: keep the K best experts of each token; run only those. */
+/* include what chapter 3 needs */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,17 +11,18 @@
 #include "router.h"
 #include "topk.h"
 
-/* the knobs of chapter 3 */
+/* set the knobs of chapter 3 */
 extern const struct lesson_table lessons3;
 
 static size_t tokens = 256, experts = 4, top_k = 2,
     gate = TOPK_RENORM, seed = LESSON_BOOK_SEED;
 static double scale = 1;
 
-static const char *const gates[] = {"softmax", "renorm", "sigmoid", NULL};
+static const char *const gates[] = {"softmax", "renorm", "sigmoid",
+                                    NULL};
 static const char *const tables[] = {"gates", "kept-mass", NULL};
 
-/* the table of chapter 3's options */
+/* list the options of chapter 3 */
 static const struct args_option options[] = {
     {"--tokens", "characters to route, T", ARGS_COUNT, &tokens,
      1, 100000, NULL},
@@ -51,19 +53,23 @@ struct layer {
 static struct layer make_layer(void)
 {
     struct random r = random_seeded(seed);
-    struct charlm model = charlm_trained(seed);
     struct layer l = {
-        .text = malloc(tokens + 1), .x = matrix_new(tokens, CHARLM_WIDTH),
-        .z = matrix_new(tokens, experts), .p = matrix_new(tokens, experts),
-        /* make the layer's other parts */
+        .text = malloc(tokens + 1),
+        /* make the layer's matrices */
+        .x = matrix_new(tokens, CHARLM_WIDTH),
+        .z = matrix_new(tokens, experts),
+        .p = matrix_new(tokens, experts),
         .y = matrix_new(tokens, CHARLM_WIDTH),
         .naive = matrix_new(tokens, CHARLM_WIDTH),
+        /* make the router and room for experts */
         .router = router_new(CHARLM_WIDTH, experts, scale, &r),
         .ffns = calloc(experts, sizeof(struct ffn)),
         .routes = routes_new(tokens, experts, top_k),
         .work = topk_work_new(tokens, CHARLM_WIDTH, CHARLM_HIDDEN),
     };
     if (!l.text || !l.ffns) abort();
+    /* read the text into the layer */
+    struct charlm model = charlm_trained(seed);
     charlm_text(l.text, tokens + 1, seed);
     charlm_vectors(&model, l.x, l.text);
     charlm_free(&model);
@@ -78,7 +84,8 @@ static void run_layer(struct layer *l)
     router_forward(&l->router, l->z, l->x);
     router_softmax(l->p, NULL, l->z);
     topk_select(&l->routes, l->z);
-    l->exponentials = topk_weigh(&l->routes, (enum topk_gate)gate, l->z);
+    l->exponentials = topk_weigh(&l->routes, (enum topk_gate)gate,
+                                 l->z);
     topk_forward(l->y, l->x, &l->routes, l->ffns, &l->work);
     l->rows = l->work.expert_rows;
     l->work.expert_rows = 0;
@@ -100,12 +107,14 @@ static void free_layer(struct layer *l)
 }
 
 /* print the values of chapter 3 */
+/* measure the kept mass */
 static double kept_mass(const struct routes *routes, struct matrix p)
 {
     double sum = 0;
     for (size_t t = 0; t < p.rows; t++)
         for (size_t k = 0; k < routes->top_k; k++)
-            sum += (double)matrix_row(p, t)[routes_expert(routes, t, k)];
+            sum += (double)
+                matrix_row(p, t)[routes_expert(routes, t, k)];
     return sum / (double)p.rows;
 }
 
@@ -127,12 +136,14 @@ static double idle_experts(const struct routes *routes)
 static double renorm_difference(const struct layer *l)
 {
     struct routes kept = routes_new(tokens, experts, top_k);
-    double most = 0, mass;
+    double most = 0;
     topk_select(&kept, l->z);
     topk_weigh(&kept, TOPK_RENORM, l->z);
     for (size_t t = 0; t < tokens; t++) {
-        const real *p = matrix_row(l->p, t), *g = matrix_row(kept.gate, t);
-        mass = 0;
+        /* compare one token's gates both ways */
+        const real *p = matrix_row(l->p, t);
+        const real *g = matrix_row(kept.gate, t);
+        double mass = 0;
         for (size_t k = 0; k < top_k; k++)
             mass += (double)p[routes_expert(&kept, t, k)];
         for (size_t k = 0; k < top_k; k++)
@@ -144,7 +155,8 @@ static double renorm_difference(const struct layer *l)
 }
 
 /* measure what the router hears */
-static double gradient_norm(const struct layer *l, struct topk_work *work)
+static double gradient_norm(const struct layer *l,
+                            struct topk_work *work)
 {
     struct matrix a = matrix_new(tokens, top_k);
     struct matrix dz = matrix_new(tokens, experts);
@@ -174,6 +186,8 @@ static void print_values(struct layer *l)
     print_count(out, "topk.experts", experts);
     print_count(out, "topk.top_k", top_k);
     print_value(out, "topk.kept_mass", kept_mass(&l->routes, l->p));
+    print_value(out, "topk.discarded_mass",
+                1 - kept_mass(&l->routes, l->p));
     print_value(out, "topk.idle_experts", idle_experts(&l->routes));
     print_count(out, "topk.expert_rows", l->rows);
     print_count(out, "topk.naive_rows", l->naive_rows);
@@ -195,6 +209,7 @@ static void print_values(struct layer *l)
 }
 
 /* print the tables behind the figures */
+/* print the gates of the first token */
 static void print_gates(struct layer *l)
 {
     struct routes r = routes_new(tokens, experts, top_k);
@@ -202,6 +217,7 @@ static void print_gates(struct layer *l)
     topk_select(&r, l->z);
     for (size_t e = 0; e < experts; e++) {
         printf("%zu\t%.6g", e, (double)l->p.at[e]);
+        /* print an expert's gate by each convention */
         for (size_t g = TOPK_SOFTMAX; g <= TOPK_SIGMOID; g++) {
             double kept = 0;
             topk_weigh(&r, (enum topk_gate)g, l->z);
@@ -223,6 +239,7 @@ static void print_kept_mass(const struct layer *l)
     for (size_t k = 1; k <= experts; k++) {
         struct routes r = routes_new(tokens, experts, k);
         printf("%zu", k);
+        /* print the kept mass at each scale */
         for (size_t i = 0; i < 3; i++) {
             /* route with a router of that scale */
             struct random random = random_seeded(seed);
@@ -258,7 +275,8 @@ static void print_by_hand(FILE *out)
     router_forward(&router, z, hand_x());
     topk_select(&r, z);
     print_part(out, "By hand: E = 4, K = 2");
-    fprintf(out, "    token  logits    softmax, then keep   renormalized\n");
+    fprintf(out, "    token  logits    softmax, then keep   "
+            "renormalized\n");
     for (size_t t = 0; t < HAND_TOKENS; t++) {
         /* print both gates of a hand-sized token */
         const real *row = matrix_row(z, t), *g = matrix_row(r.gate, t);
@@ -283,6 +301,7 @@ static void print_table(FILE *out, const struct layer *l)
     }
     print_part(out, "Rows by expert");
     for (size_t e = 0; e < experts && e < 16; e++) {
+        /* count an expert's rows and draw them */
         size_t rows = 0;
         for (size_t i = 0; i < tokens * top_k; i++)
             rows += l->routes.expert[i] == e;
@@ -295,6 +314,7 @@ static void print_table(FILE *out, const struct layer *l)
 /* print the shapes and the count */
 static void print_count_of_rows(FILE *out, const struct layer *l)
 {
+    /* print the shapes of the layer */
     print_part(out, "The shapes");
     fprintf(out, "    x      [%zu, %d]  T, D\n", tokens, CHARLM_WIDTH);
     fprintf(out, "    logits [%zu, %zu]  T, E\n", tokens, experts);
@@ -314,9 +334,11 @@ static void print_count_of_rows(FILE *out, const struct layer *l)
 int main(int argc, char **argv)
 {
     const struct args args = {"chapter3",
-        "send each token to its K best experts and combine what they say",
+        "send each token to its K best experts and combine what they "
+        "say",
         options, tables};
     struct args_request request = args_parse(&args, argc, argv);
+    /* refuse to choose more experts than there are */
     if (top_k > experts)
         args_reject(&args, "--top-k", experts > 1 ? "--top-k 2"
             : "--top-k 1", "must be from 1 to the number of experts, "

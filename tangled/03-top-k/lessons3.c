@@ -4,7 +4,7 @@
 #include "router.h"
 #include "topk.h"
 
-/* lesson 3.1, the active share */
+/* draw the sizes of a layer */
 struct sizes { size_t width, hidden, experts, top_k, tokens; };
 
 static struct sizes draw_sizes(uint64_t seed)
@@ -17,12 +17,14 @@ static struct sizes draw_sizes(uint64_t seed)
                           10 * (2 + random_below(&r, 9))};
 }
 
+/* answer with one value about a route */
 static struct lesson_answer one_value(double value)
 {
     return (struct lesson_answer){1, {value}};
 }
 
-/* pose and solve lesson 3.1 */
+/* teach lesson 3.1, the active share */
+/* pose and solve the active share */
 static void pose_share(uint64_t seed, FILE *out)
 {
     struct sizes s = draw_sizes(seed);
@@ -37,17 +39,18 @@ static struct lesson_answer solve_share(uint64_t seed)
                      / (double)(s.experts * one));
 }
 
+/* misjudge the active share */
 static struct lesson_answer idle_share(uint64_t seed)
 {
     return one_value(1 - solve_share(seed).value[0]);
 }
 
-/* show lesson 3.1 */
 static struct lesson_answer one_expert(uint64_t seed)
 {
     return one_value(1 / (double)draw_sizes(seed).experts);
 }
 
+/* show the active share */
 static void trace_share(uint64_t seed, FILE *out)
 {
     struct sizes s = draw_sizes(seed);
@@ -57,7 +60,8 @@ static void trace_share(uint64_t seed, FILE *out)
             solve_share(seed).value[0]);
 }
 
-/* lesson 3.2, five tokens */
+/* teach lesson 3.2, five tokens */
+/* settle ties either way */
 enum { FIVE = 5 };
 
 static struct lesson_answer best_of(const real *z, int later)
@@ -87,7 +91,7 @@ static void draw_five(uint64_t seed, real z[FIVE * 4])
     }
 }
 
-/* pose and solve lesson 3.2 */
+/* print five tokens */
 static void print_five(uint64_t seed, FILE *out, int answers)
 {
     real z[FIVE * 4];
@@ -104,7 +108,7 @@ static void print_five(uint64_t seed, FILE *out, int answers)
     routes_free(&r);
 }
 
-/* solve lesson 3.2 */
+/* pose and show five tokens */
 static void pose_five(uint64_t seed, FILE *out)
 {
     print_five(seed, out, 0);
@@ -115,6 +119,7 @@ static void trace_five(uint64_t seed, FILE *out)
     print_five(seed, out, 1);
 }
 
+/* solve five tokens */
 static struct lesson_answer solve_five(uint64_t seed)
 {
     real z[FIVE * 4];
@@ -128,7 +133,7 @@ static struct lesson_answer solve_five(uint64_t seed)
     return answer;
 }
 
-/* what goes wrong with five tokens */
+/* let the later expert win */
 static struct lesson_answer later_wins(uint64_t seed)
 {
     real z[FIVE * 4];
@@ -136,7 +141,8 @@ static struct lesson_answer later_wins(uint64_t seed)
     return best_of(z, 1);
 }
 
-/* lesson 3.3, discarded mass */
+/* teach lesson 3.3, discarded mass */
+/* draw six whole numbers */
 struct counts { size_t n[6], sum, top_k; };
 
 static struct counts draw_counts(uint64_t seed)
@@ -150,6 +156,7 @@ static struct counts draw_counts(uint64_t seed)
     return c;
 }
 
+/* pose the discarded mass */
 static void pose_counts(uint64_t seed, FILE *out)
 {
     struct counts c = draw_counts(seed);
@@ -158,13 +165,14 @@ static void pose_counts(uint64_t seed, FILE *out)
     fprintf(out, "\nK = %zu\n", c.top_k);
 }
 
-/* solve lesson 3.3 */
+/* measure what is kept of six */
 static double kept_of_counts(const struct counts *c, double *gate)
 {
     real z[6], p[6];
     double kept = 0;
     struct matrix logits = {1, 6, z}, softmax = {1, 6, p};
     struct routes r = routes_new(1, 6, c->top_k);
+    /* route the six logits */
     for (size_t i = 0; i < 6; i++) z[i] = (real)log((double)c->n[i]);
     router_softmax(softmax, NULL, logits);
     topk_select(&r, logits);
@@ -176,7 +184,7 @@ static double kept_of_counts(const struct counts *c, double *gate)
     return kept;
 }
 
-/* answer and explain lesson 3.3 */
+/* solve and misjudge the discarded mass */
 static struct lesson_answer solve_discarded(uint64_t seed)
 {
     struct counts c = draw_counts(seed);
@@ -189,6 +197,7 @@ static struct lesson_answer kept_instead(uint64_t seed)
     return one_value(1 - solve_discarded(seed).value[0]);
 }
 
+/* show the discarded mass */
 static void trace_discarded(uint64_t seed, FILE *out)
 {
     struct counts c = draw_counts(seed);
@@ -200,7 +209,8 @@ static void trace_discarded(uint64_t seed, FILE *out)
     fprintf(out, "first gate, renormalized  %.4f\n", gate);
 }
 
-/* lesson 3.4, expert calls */
+/* teach lesson 3.4, expert calls */
+/* pose the expert calls */
 static void pose_calls(uint64_t seed, FILE *out)
 {
     struct sizes s = draw_sizes(seed);
@@ -208,6 +218,7 @@ static void pose_calls(uint64_t seed, FILE *out)
             s.top_k);
 }
 
+/* count the rows of a small layer */
 static struct lesson_answer solve_calls(uint64_t seed)
 {
     struct sizes s = draw_sizes(seed);
@@ -236,7 +247,7 @@ static struct lesson_answer solve_calls(uint64_t seed)
     return answer;
 }
 
-/* explain lesson 3.4 */
+/* miscount the expert calls */
 static struct lesson_answer all_calls(uint64_t seed)
 {
     struct sizes s = draw_sizes(seed);
@@ -248,15 +259,18 @@ static struct lesson_answer calls_without_k(uint64_t seed)
     return one_value((double)draw_sizes(seed).tokens);
 }
 
+/* show the expert calls */
 static void trace_calls(uint64_t seed, FILE *out)
 {
     struct sizes s = draw_sizes(seed);
-    fprintf(out, "K T = %zu x %zu = %zu\nnaive: E T = %zu x %zu = %zu\n",
+    fprintf(out, "K T = %zu x %zu = %zu\n"
+            "naive: E T = %zu x %zu = %zu\n",
             s.top_k, s.tokens, s.top_k * s.tokens, s.experts, s.tokens,
             s.experts * s.tokens);
 }
 
-/* lesson 3.5, one coordinate */
+/* teach lesson 3.5, one coordinate */
+/* draw and route one token */
 struct weighed { real z[4], p[4], gate[2], out[4]; size_t expert[2]; };
 
 static struct weighed draw_weighed(uint64_t seed)
@@ -264,6 +278,7 @@ static struct weighed draw_weighed(uint64_t seed)
     struct random r = random_seeded(seed);
     struct weighed w;
     size_t first = random_below(&r, 4);
+    /* draw logits and outputs */
     for (size_t i = 0; i < 4; i++) {
         size_t n = i == first ? 6 : 1 + i % 2 + (i == (first + 1) % 4);
         w.z[i] = (real)log((double)n);
@@ -284,7 +299,7 @@ static struct weighed draw_weighed(uint64_t seed)
     return w;
 }
 
-/* pose and solve lesson 3.5 */
+/* pose one coordinate */
 static void pose_weighed(uint64_t seed, FILE *out)
 {
     struct weighed w = draw_weighed(seed);
@@ -294,6 +309,7 @@ static void pose_weighed(uint64_t seed, FILE *out)
                 exp((double)w.z[i]), (double)w.out[i]);
 }
 
+/* solve one coordinate */
 static struct lesson_answer solve_weighed(uint64_t seed)
 {
     struct weighed w = draw_weighed(seed);
@@ -303,7 +319,7 @@ static struct lesson_answer solve_weighed(uint64_t seed)
     return one_value(y);
 }
 
-/* explain lesson 3.5 */
+/* forget to renormalize */
 static struct lesson_answer without_renorm(uint64_t seed)
 {
     struct weighed w = draw_weighed(seed);
@@ -313,6 +329,7 @@ static struct lesson_answer without_renorm(uint64_t seed)
     return one_value(y);
 }
 
+/* show one coordinate */
 static void trace_weighed(uint64_t seed, FILE *out)
 {
     struct weighed w = draw_weighed(seed);
@@ -364,16 +381,16 @@ static const struct lesson rows[] = {
        all_calls},
       {"K is missing: each token goes to K experts.",
        calls_without_k}}},
-    {"3.5", "Combine expert outputs: weighted sum, then move on", "2.2.5",
-     7, "The first number of each expert's output is given, for this "
-     "token, as if all had run. What is the first number of the "
-     "layer's output?", NULL, LESSON_NUMBER, 0.05, {0},
+    {"3.5", "Combine expert outputs: weighted sum, then move on",
+     "2.2.5", 7, "The first number of each expert's output is given, "
+     "for this token, as if all had run. What is the first number of "
+     "the layer's output?", NULL, LESSON_NUMBER, 0.05, {0},
      {"Only the two experts with the largest logits count.",
       "Their gates are n / (n + m), with n and m their whole numbers.",
       "Each gate times its expert's output, added up."},
      pose_weighed, solve_weighed, trace_weighed,
-     {{"The probabilities were not renormalized: the two gates must sum "
-       "to 1.", without_renorm}}},
+     {{"The probabilities were not renormalized: the two gates must "
+       "sum to 1.", without_renorm}}},
 };
 
 const struct lesson_table lessons3 = {rows, sizeof rows / sizeof *rows};

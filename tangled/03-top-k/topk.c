@@ -1,10 +1,11 @@
+/* include what routing needs */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "router.h"
 #include "topk.h"
 
-/* make and free a routing table */
+/* make a routing table */
 struct routes routes_new(size_t tokens, size_t experts, size_t top_k)
 {
     if (top_k < 1 || top_k > experts) {
@@ -37,6 +38,7 @@ static int beats(real a, real b)
     return a > b || (isnan((double)b) && !isnan((double)a));
 }
 
+/* keep the best experts of one token */
 static void select_row(size_t *best, const real *z, size_t experts,
                        size_t top_k)
 {
@@ -88,6 +90,7 @@ static size_t weigh_row(real *g, const size_t *chosen, size_t top_k,
     size_t all = gate == TOPK_SOFTMAX ? experts : top_k;
     double most = score(gate, (double)z[chosen[0]]), sum = 0;
     if (!countable(z, experts)) most = NAN;
+    /* add up the exponentials that count */
     for (size_t j = 0; j < all; j++) {
         size_t i = all == top_k ? chosen[j] : j;
         sum += exp(score(gate, (double)z[i]) - most);
@@ -156,9 +159,10 @@ void topk_weigh_backward(const struct routes *routes,
                            matrix_row(dgate, t), matrix_row(logits, t));
 }
 
+/* gather, run, combine */
 /* move rows about */
-static void copy_row(struct matrix to, size_t to_row, struct matrix from,
-                     size_t row)
+static void copy_row(struct matrix to, size_t to_row,
+                     struct matrix from, size_t row)
 {
     for (size_t d = 0; d < to.cols; d++)
         matrix_row(to, to_row)[d] = matrix_row(from, row)[d];
@@ -180,7 +184,7 @@ static void start_output(struct matrix y, struct matrix x,
     for (size_t i = 0; i < y.rows * y.cols; i++) y.at[i] = 0;
 }
 
-/* gather, run, combine */
+/* gather an expert's rows */
 static size_t gather(struct topk_work *work, struct matrix x,
                      const struct routes *routes, size_t expert)
 {
@@ -223,7 +227,7 @@ static void combine(struct matrix y, const struct topk_work *work,
     }
 }
 
-/* the layer, chosen experts only */
+/* run the layer with the chosen only */
 void topk_forward(struct matrix y, struct matrix x,
                   const struct routes *routes,
                   const struct ffn *experts, struct topk_work *work)
@@ -236,7 +240,7 @@ void topk_forward(struct matrix y, struct matrix x,
     }
 }
 
-/* the layer, every expert on every token */
+/* run every expert on every token */
 void topk_forward_naive(struct matrix y, struct matrix x,
                         const struct routes *routes,
                         const struct ffn *experts,
@@ -253,7 +257,7 @@ void topk_forward_naive(struct matrix y, struct matrix x,
     }
 }
 
-/* make and free the room */
+/* make the room */
 struct topk_work topk_work_new(size_t tokens, size_t width,
                                size_t hidden)
 {

@@ -38,7 +38,7 @@ void topk_weigh_backward(const struct routes *routes,
                          enum topk_gate gate, struct matrix dlogits,
                          struct matrix dgate, struct matrix logits);
 
-/* run the chosen experts */
+/* keep room for one expert's rows */
 /* Room for one expert's rows; made once. expert_rows counts the rows
  * that experts have computed since it was last set to 0. */
 struct topk_work {
@@ -50,6 +50,7 @@ struct topk_work topk_work_new(size_t tokens, size_t width,
                                size_t hidden);
 void topk_work_free(struct topk_work *work);
 
+/* run the chosen experts */
 /* y [T, D] = sum over each token's choices of gate * expert(x [T, D]);
  * E experts. The naive one runs every expert on every token. */
 void topk_forward(struct matrix y, struct matrix x,

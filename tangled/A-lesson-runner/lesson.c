@@ -61,6 +61,7 @@ static void print_lesson(FILE *out, const struct lesson *lesson,
     print_drawn(out, "trace", lesson->trace, seed);
 }
 
+/* print every lesson */
 void lesson_list(FILE *out, const struct lesson_table *lessons,
                  uint64_t seed)
 {

@@ -1,3 +1,4 @@
+/* include what the command line needs */
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include "args.h"
 
 /* complain about an argument */
+/* leave with a message */
 void args_reject(const struct args *args, const char *option,
                  const char *try, const char *problem, ...)
 {

@@ -3,10 +3,10 @@
 #include <string.h>
 #include "text.h"
 
+/* number the characters */
 static const char alphabet[] =
     "\n abcdefghijklmnopqrstuvwxyz0123456789+-*/=<>()[],;";
 
-/* number the characters */
 size_t text_symbols(void) { return sizeof alphabet - 1; }
 
 size_t text_symbol(char c)
