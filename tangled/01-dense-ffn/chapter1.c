@@ -139,7 +139,7 @@ int main(int argc, char **argv)
         options, tables};
     struct args_request request = args_parse(&args, argc, argv);
     if (request.output == ARGS_LESSONS) {
-        lesson_list(stdout, &lessons1, LESSON_BOOK_SEED);
+        lesson_list(stdout, &lessons1, seed);
         return print_end(args.program);
     }
     /* train a copy and keep the original */

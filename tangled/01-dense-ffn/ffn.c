@@ -20,13 +20,12 @@ struct ffn ffn_new(size_t width, size_t hidden,
                    enum ffn_activation activation,
                    struct random *random)
 {
-    return (struct ffn){
-        .activation = activation,
-        .w1 = random_matrix(width, hidden, 2 / (double)width, random),
-        .b1 = matrix_new(1, hidden),
-        .w2 = random_matrix(hidden, width, 1 / (double)hidden, random),
-        .b2 = matrix_new(1, width),
-    };
+    struct ffn ffn = {.activation = activation};
+    ffn.w1 = random_matrix(width, hidden, 2 / (double)width, random);
+    ffn.w2 = random_matrix(hidden, width, 1 / (double)hidden, random);
+    ffn.b1 = matrix_new(1, hidden);
+    ffn.b2 = matrix_new(1, width);
+    return ffn;
 }
 
 /* free a block */

@@ -83,7 +83,7 @@ static struct seen look_inside(uint64_t seed)
 /* pose a trained block */
 static void pose_trained(uint64_t seed, FILE *out)
 {
-    fprintf(out, "T = %d    D = %d    H = %d    ReLU    "
+    fprintf(out, "T = %d    D = %d    H = %d    ReLU\n"
             "trained from seed %llu\n", LOOK, CHARLM_WIDTH,
             CHARLM_HIDDEN, (unsigned long long)seed);
 }

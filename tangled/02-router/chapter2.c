@@ -216,7 +216,7 @@ int main(int argc, char **argv)
         options, tables};
     struct args_request request = args_parse(&args, argc, argv);
     if (request.output == ARGS_LESSONS) {
-        lesson_list(stdout, &lessons2, LESSON_BOOK_SEED);
+        lesson_list(stdout, &lessons2, seed);
         return print_end(args.program);
     }
     /* read the text with the trained model */

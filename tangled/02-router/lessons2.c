@@ -117,8 +117,8 @@ struct change { real z[4], changed[4]; size_t kind, amount; };
 static struct change draw_change(uint64_t seed)
 {
     struct random r = random_seeded(seed);
-    struct change c = {.kind = random_below(&r, 3),
-                       .amount = 2 + random_below(&r, 9)};
+    struct change c = {.kind = random_below(&r, 3)};
+    c.amount = 2 + random_below(&r, 9);
     for (size_t i = 0; i < 4; i++) {
         real n = (real)c.amount;
         c.z[i] = (real)(i + random_below(&r, 2)) - 1;
@@ -227,8 +227,8 @@ static struct counts draw_counts(uint64_t seed)
     struct random r = random_seeded(seed);
     struct counts c = {.best = random_below(&r, 4)};
     for (size_t i = 0; i < 4; i++)
-        c.n[i] = i == c.best ? 5 + random_below(&r, 5)
-                             : 1 + random_below(&r, 4);
+        c.n[i] = i == c.best ? 7 + random_below(&r, 3)
+                             : 2 + random_below(&r, 3);
     c.sum = c.n[0] + c.n[1] + c.n[2] + c.n[3];
     return c;
 }

@@ -344,7 +344,7 @@ int main(int argc, char **argv)
             : "--top-k 1", "must be from 1 to the number of experts, "
             "%zu, got %zu", experts, top_k);
     if (request.output == ARGS_LESSONS)
-        lesson_list(stdout, &lessons3, LESSON_BOOK_SEED);
+        lesson_list(stdout, &lessons3, seed);
     else {
         /* run the layer and print what was asked */
         struct layer layer = make_layer();

@@ -149,8 +149,10 @@ static struct counts draw_counts(uint64_t seed)
 {
     struct random r = random_seeded(seed);
     struct counts c = {.top_k = 1 + random_below(&r, 2)};
+    size_t strong = random_below(&r, 6);
     for (size_t i = 0; i < 6; i++) {
-        c.n[i] = 1 + random_below(&r, 9);
+        c.n[i] = i == strong ? 8 + random_below(&r, 2)
+                             : 4 + random_below(&r, 3);
         c.sum += c.n[i];
     }
     return c;
@@ -279,11 +281,12 @@ static struct weighed draw_weighed(uint64_t seed)
     struct weighed w;
     size_t first = random_below(&r, 4);
     /* draw logits and outputs */
+    static const size_t whole[] = {6, 2, 1, 1};
+    int sign = random_below(&r, 2) ? 1 : -1;
     for (size_t i = 0; i < 4; i++) {
-        size_t n = i == first ? 6 : 1 + i % 2 + (i == (first + 1) % 4);
-        w.z[i] = (real)log((double)n);
-        w.out[i] = (real)(8 * (1 + random_below(&r, 9)))
-                 * (random_below(&r, 2) ? 1 : -1);
+        size_t size = 8 * (1 + random_below(&r, 9));
+        w.z[i] = (real)log((double)whole[(i + first) % 4]);
+        w.out[i] = (real)size * (real)sign;
     }
     /* route the token */
     struct matrix z = {1, 4, w.z};

@@ -120,7 +120,7 @@ static double softmax_slope(double g, double a, double average,
                             enum topk_gate gate, double z)
 {
     double slope = g * (a - average);
-    if (gate == TOPK_SIGMOID) slope *= 1 / (1 + exp(z)); /* 1 - s */
+    if (gate == TOPK_SIGMOID) slope *= 1 / (1 + exp(z)); /* 1 - sigma */
     return slope;
 }
 
@@ -168,11 +168,11 @@ static void copy_row(struct matrix to, size_t to_row,
         matrix_row(to, to_row)[d] = matrix_row(from, row)[d];
 }
 
-static void add_row(struct matrix to, size_t row, real scale,
-                    struct matrix from)
+static void add_row(struct matrix to, size_t to_row, real scale,
+                    struct matrix from, size_t row)
 {
     for (size_t d = 0; d < to.cols; d++)
-        matrix_row(to, row)[d] += scale * matrix_row(from, row)[d];
+        matrix_row(to, to_row)[d] += scale * matrix_row(from, row)[d];
 }
 
 /* start from zero */
@@ -222,8 +222,7 @@ static void combine(struct matrix y, const struct topk_work *work,
     for (size_t r = 0; r < rows; r++) {
         size_t t = work->token[r];
         real g = matrix_row(routes->gate, t)[work->choice[r]];
-        for (size_t d = 0; d < y.cols; d++)
-            matrix_row(y, t)[d] += g * matrix_row(work->out, r)[d];
+        add_row(y, t, g, work->out, r);
     }
 }
 
@@ -253,7 +252,7 @@ void topk_forward_naive(struct matrix y, struct matrix x,
         for (size_t i = 0; i < x.rows * routes->top_k; i++)
             if (routes->expert[i] == e)
                 add_row(y, i / routes->top_k, routes->gate.at[i],
-                        work->out);
+                        work->out, i / routes->top_k);
     }
 }
 

@@ -134,7 +134,7 @@ static const char *table(const struct args *args, const char *name)
 {
     char allowed[200], try[80];
     size_t n = (size_t)snprintf(allowed, sizeof allowed, "must be");
-    for (size_t i = 0; args->tables[i]; i++) {
+    for (size_t i = 0; args->tables[i] && n < sizeof allowed; i++) {
         if (name && !strcmp(args->tables[i], name)) return name;
         n += (size_t)snprintf(allowed + n, sizeof allowed - n, "%s %s",
                               i ? " or" : "", args->tables[i]);

@@ -1,0 +1,455 @@
+/* Chapter 3: top-k routing. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "check.h"
+#include "hand.h"
+#include "lessons.h"
+#include "router.h"
+#include "topk.h"
+
+extern const struct lesson_table lessons3;
+
+static const enum topk_gate gates[] = {TOPK_SOFTMAX, TOPK_RENORM, TOPK_SIGMOID};
+
+static struct matrix random_matrix(struct random *r, size_t rows, size_t cols, double a)
+{
+    struct matrix m = matrix_new(rows, cols);
+    for (size_t i = 0; i < rows * cols; i++) m.at[i] = (real)random_symmetric(r, a);
+    return m;
+}
+
+static void program(void) { check_program(3); }
+static void lessons(void) { check_lessons(&lessons3, 200, ""); }
+
+static void too_many_experts(void)
+{
+    struct check_output got = check_run(CHECK_BUILD "/chapter3 --experts 4 --top-k 5");
+    CU_ASSERT(got.status == 2 && !*got.out && strstr(got.err, "number of experts, 4, got 5"));
+    check_free(&got);
+}
+
+/* ---- Selection ---- */
+
+/* Sort all experts: larger logit first, then lower number. */
+static const real *sorting;
+static int larger_first(const void *left, const void *right)
+{
+    size_t a = *(const size_t *)left, b = *(const size_t *)right;
+    if (sorting[a] != sorting[b]) return sorting[a] < sorting[b] ? 1 : -1;
+    return a < b ? -1 : 1;
+}
+
+static void selection(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 200; round++) {
+        size_t experts = 1 + random_below(&r, 20), top_k = 1 + random_below(&r, experts);
+        size_t order[20];
+        struct matrix z = matrix_new(3, experts);
+        struct routes routes = routes_new(3, experts, top_k);
+        for (size_t i = 0; i < 3 * experts; i++) /* whole numbers: many ties */
+            z.at[i] = (real)random_below(&r, round % 2 ? 4 : 1000) - 2;
+        topk_select(&routes, z);
+        for (size_t t = 0; t < 3; t++) {
+            for (size_t e = 0; e < experts; e++) order[e] = e;
+            sorting = matrix_row(z, t);
+            qsort(order, experts, sizeof *order, larger_first);
+            for (size_t k = 0; k < top_k; k++)
+                CU_ASSERT_EQUAL(routes_expert(&routes, t, k), order[k]);
+        }
+        matrix_free(&z), routes_free(&routes);
+    }
+}
+
+static void ties_everywhere(void)
+{
+    struct matrix z = matrix_new(4, 6);
+    struct routes routes = routes_new(4, 6, 3);
+    topk_select(&routes, z);
+    for (size_t t = 0; t < 4; t++)
+        for (size_t k = 0; k < 3; k++) CU_ASSERT_EQUAL(routes_expert(&routes, t, k), k);
+    matrix_free(&z), routes_free(&routes);
+}
+
+static void not_numbers(void)
+{
+    real inf = (real)INFINITY, nan = (real)NAN;
+    real rows[][4] = {{nan, 1, nan, 2}, {nan, nan, nan, nan}, {-inf, nan, 0, -inf},
+                      {inf, 0, inf, 1}, {-inf, -inf, -inf, -inf}};
+    size_t want[][3] = {{3, 1, 0}, {0, 1, 2}, {2, 0, 3}, {0, 2, 3}, {0, 1, 2}};
+    struct matrix z = {5, 4, rows[0]};
+    struct routes routes = routes_new(5, 4, 3);
+    topk_select(&routes, z);
+    for (size_t t = 0; t < 5; t++)
+        for (size_t k = 0; k < 3; k++)
+            CU_ASSERT_EQUAL(routes_expert(&routes, t, k), want[t][k]);
+    for (size_t g = 0; g < 3; g++) {
+        topk_weigh(&routes, gates[g], z);
+        for (size_t i = 0; i < 15; i++) CU_ASSERT(isnan((double)routes.gate.at[i]));
+    }
+    routes_free(&routes);
+}
+
+/* -inf forbids an expert: gate 0, the others as if it were not there. */
+static void forbidden(void)
+{
+    real row[] = {1, (real)-INFINITY, 3, (real)-INFINITY}, two[] = {1, 3};
+    struct routes routes = routes_new(1, 4, 3), rest = routes_new(1, 2, 2);
+    struct matrix z = {1, 4, row}, y = {1, 2, two};
+    topk_select(&routes, z), topk_select(&rest, y);
+    for (size_t g = 0; g < 3; g++) {
+        topk_weigh(&routes, gates[g], z), topk_weigh(&rest, gates[g], y);
+        CU_ASSERT_EQUAL(routes.gate.at[0], rest.gate.at[0]);
+        CU_ASSERT_EQUAL(routes.gate.at[1], rest.gate.at[1]);
+        CU_ASSERT_EQUAL(routes.gate.at[2], 0);
+    }
+    routes_free(&routes), routes_free(&rest);
+}
+
+static void impossible_k(void) { routes_new(3, 4, 5); }
+static void no_k(void) { routes_new(3, 4, 0); }
+static void wrong_logits(void)
+{
+    struct routes routes = routes_new(3, 4, 1);
+    topk_select(&routes, matrix_new(3, 5));
+}
+static void broken_contracts(void)
+{
+    check_aborts(impossible_k, "topk.c 5 4");
+    check_aborts(no_k, "topk.c 0 4");
+    check_aborts(wrong_logits, "topk.c [3, 4] [3, 5]");
+}
+
+/* ---- Gates ---- */
+
+static void gates_by_definition(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 100; round++) {
+        size_t experts = 1 + random_below(&r, 12), top_k = 1 + random_below(&r, experts);
+        struct matrix z = random_matrix(&r, 5, experts, 4), p = matrix_new(5, experts);
+        struct routes routes = routes_new(5, experts, top_k);
+        router_softmax(p, NULL, z);
+        topk_select(&routes, z);
+        for (size_t g = 0; g < 3; g++) {
+            size_t count = topk_weigh(&routes, gates[g], z);
+            CU_ASSERT_EQUAL(count, 5 * (g == 0 ? experts : g * top_k));
+            for (size_t t = 0; t < 5; t++) {
+                double sum = 0, want;
+                for (size_t k = 0; k < top_k; k++) {
+                    size_t e = routes_expert(&routes, t, k);
+                    double zi = (double)matrix_row(z, t)[e];
+                    sum += g == 0 ? 0 : g == 1 ? (double)matrix_row(p, t)[e] : 1 / (1 + exp(-zi));
+                }
+                for (size_t k = 0; k < top_k; k++) {
+                    size_t e = routes_expert(&routes, t, k);
+                    double zi = (double)matrix_row(z, t)[e], pi = (double)matrix_row(p, t)[e];
+                    want = g == 0 ? pi : g == 1 ? pi / sum : 1 / (1 + exp(-zi)) / sum;
+                    CU_ASSERT_DOUBLE_EQUAL((double)matrix_row(routes.gate, t)[k], want, 1e-6);
+                }
+            }
+        }
+        matrix_free(&z), matrix_free(&p), routes_free(&routes);
+    }
+}
+
+/* Sigmoids that all round to zero: the quotient is 0/0, the gates are not. */
+static void deep_sigmoids(void)
+{
+    real row[] = {-2000, -2001, -3000};
+    struct routes routes = routes_new(1, 3, 2);
+    struct matrix z = {1, 3, row};
+    topk_select(&routes, z);
+    topk_weigh(&routes, TOPK_SIGMOID, z);
+    CU_ASSERT_DOUBLE_EQUAL((double)routes.gate.at[0], 1 / (1 + exp(-1)), 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL((double)routes.gate.at[1], 1 / (1 + exp(1)), 1e-6);
+    routes_free(&routes);
+}
+
+static void all_kept(void)
+{
+    struct random r = check_random();
+    struct matrix z = random_matrix(&r, 10, 5, 2);
+    struct routes a = routes_new(10, 5, 5), b = routes_new(10, 5, 5);
+    topk_select(&a, z), topk_select(&b, z);
+    topk_weigh(&a, TOPK_SOFTMAX, z), topk_weigh(&b, TOPK_RENORM, z);
+    for (size_t i = 0; i < 50; i++)
+        CU_ASSERT_DOUBLE_EQUAL((double)a.gate.at[i], (double)b.gate.at[i], 1e-7);
+    matrix_free(&z), routes_free(&a), routes_free(&b);
+}
+
+/* ---- The layer ---- */
+
+struct layer {
+    struct matrix x, z, y, naive;
+    struct ffn experts[8];
+    size_t count;
+    struct routes routes;
+    struct topk_work work;
+};
+
+enum { WIDTH = 5, HIDDEN = 7 };
+
+static struct layer layer_new(struct random *r, size_t tokens, size_t experts, size_t top_k,
+                              enum topk_gate gate)
+{
+    struct layer l = {random_matrix(r, tokens, WIDTH, 1), random_matrix(r, tokens, experts, 2),
+        matrix_new(tokens, WIDTH), matrix_new(tokens, WIDTH), .count = experts,
+        .routes = routes_new(tokens, experts, top_k),
+        .work = topk_work_new(tokens, WIDTH, HIDDEN)};
+    for (size_t e = 0; e < experts; e++) {
+        l.experts[e] = ffn_new(WIDTH, HIDDEN, e % 2 ? FFN_GELU : FFN_RELU, r);
+        for (size_t d = 0; d < WIDTH; d++) l.experts[e].b2.at[d] = (real)random_symmetric(r, 1);
+    }
+    topk_select(&l.routes, l.z);
+    topk_weigh(&l.routes, gate, l.z);
+    return l;
+}
+
+static void layer_free(struct layer *l)
+{
+    matrix_free(&l->x), matrix_free(&l->z), matrix_free(&l->y), matrix_free(&l->naive);
+    for (size_t e = 0; e < l->count; e++) ffn_free(&l->experts[e]);
+    routes_free(&l->routes), topk_work_free(&l->work);
+}
+
+static void naive_and_gathered(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 100; round++) {
+        size_t tokens = round % 10 == 0 ? 0 : round % 10 == 1 ? 1 : random_below(&r, 30);
+        size_t experts = round % 7 ? 1 + random_below(&r, 8) : 1;
+        size_t top_k = round % 5 ? 1 + random_below(&r, experts) : experts;
+        struct layer l = layer_new(&r, tokens, experts, top_k, gates[round % 3]);
+        topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
+        CU_ASSERT_EQUAL(l.work.expert_rows, top_k * tokens); /* exactly K T */
+        l.work.expert_rows = 0;
+        topk_forward_naive(l.naive, l.x, &l.routes, l.experts, &l.work);
+        CU_ASSERT_EQUAL(l.work.expert_rows, experts * tokens);
+        for (size_t i = 0; i < tokens * WIDTH; i++)
+            CU_ASSERT_DOUBLE_EQUAL((double)l.y.at[i], (double)l.naive.at[i], 1e-5);
+        layer_free(&l);
+    }
+}
+
+/* One token at a time, straight from the sum in the text. */
+static void by_formula(void)
+{
+    struct random r = check_random();
+    struct layer l = layer_new(&r, 20, 6, 3, TOPK_RENORM);
+    struct ffn_trace trace = ffn_trace_new(1, HIDDEN);
+    struct matrix one = matrix_new(1, WIDTH);
+    topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
+    for (size_t t = 0; t < 20; t++) {
+        double want[WIDTH] = {0};
+        for (size_t k = 0; k < 3; k++) {
+            struct matrix row = {1, WIDTH, matrix_row(l.x, t)};
+            ffn_forward(&l.experts[routes_expert(&l.routes, t, k)], one, row, &trace);
+            for (size_t d = 0; d < WIDTH; d++)
+                want[d] += (double)matrix_row(l.routes.gate, t)[k] * (double)one.at[d];
+        }
+        for (size_t d = 0; d < WIDTH; d++)
+            CU_ASSERT_DOUBLE_EQUAL((double)matrix_row(l.y, t)[d], want[d], 1e-5);
+    }
+    matrix_free(&one), ffn_trace_free(&trace), layer_free(&l);
+}
+
+/* A mixture with one expert is the dense block, whatever the gate. */
+static void one_expert_is_dense(void)
+{
+    struct random r = check_random();
+    struct layer l = layer_new(&r, 12, 1, 1, TOPK_SIGMOID);
+    struct ffn_trace trace = ffn_trace_new(12, HIDDEN);
+    ffn_forward(&l.experts[0], l.naive, l.x, &trace);
+    for (size_t g = 0; g < 3; g++) {
+        topk_weigh(&l.routes, gates[g], l.z);
+        topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
+        CU_ASSERT(!memcmp(l.y.at, l.naive.at, 12 * WIDTH * sizeof(real)));
+    }
+    ffn_trace_free(&trace), layer_free(&l);
+}
+
+static void permuted_tokens(void)
+{
+    struct random r = check_random();
+    struct layer a = layer_new(&r, 24, 6, 2, TOPK_RENORM), b = layer_new(&r, 24, 6, 2, TOPK_RENORM);
+    for (size_t t = 0; t < 24; t++) {
+        memcpy(matrix_row(b.x, t * 5 % 24), matrix_row(a.x, t), WIDTH * sizeof(real));
+        memcpy(matrix_row(b.z, t * 5 % 24), matrix_row(a.z, t), 6 * sizeof(real));
+    }
+    topk_select(&b.routes, b.z), topk_weigh(&b.routes, TOPK_RENORM, b.z);
+    topk_forward(a.y, a.x, &a.routes, a.experts, &a.work);
+    topk_forward(b.y, b.x, &b.routes, a.experts, &b.work);
+    for (size_t t = 0; t < 24; t++) {
+        for (size_t k = 0; k < 2; k++)
+            CU_ASSERT_EQUAL(routes_expert(&b.routes, t * 5 % 24, k), routes_expert(&a.routes, t, k));
+        CU_ASSERT(!memcmp(matrix_row(b.y, t * 5 % 24), matrix_row(a.y, t), WIDTH * sizeof(real)));
+    }
+    layer_free(&a), layer_free(&b);
+}
+
+/* A NaN logit spoils its own token's output, and no other. */
+static void nan_is_seen(void)
+{
+    struct random r = check_random();
+    struct layer l = layer_new(&r, 6, 4, 2, TOPK_RENORM);
+    matrix_row(l.z, 3)[1] = (real)NAN;
+    for (size_t g = 0; g < 3; g++) {
+        topk_select(&l.routes, l.z), topk_weigh(&l.routes, gates[g], l.z);
+        topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
+        for (size_t i = 0; i < 6 * WIDTH; i++)
+            CU_ASSERT_EQUAL(!!isnan((double)l.y.at[i]), i / WIDTH == 3);
+    }
+    layer_free(&l);
+}
+
+static void sequences(void)
+{
+    for (size_t b = 0; b < 5; b++)
+        for (size_t s = 0; s < 7; s++) {
+            size_t b_back, s_back;
+            topk_sequence(topk_row(b, s, 7), 7, &b_back, &s_back);
+            CU_ASSERT(b_back == b && s_back == s);
+            CU_ASSERT_EQUAL(topk_row(b, s, 7), b * 7 + s);
+        }
+}
+
+/* ---- The card's demand ---- */
+
+/* The fractions that the loss is made of sum to 1: f over the experts, and
+ * the gates of each token where they are normalized. With zero logits and the
+ * tie rule, f is as uneven as it can be and E * sum(f P) is 1 all the same. */
+static void uniform_is_one(void)
+{
+    static const size_t sizes[] = {2, 3, 4, 8, 60, 64, 256};
+    struct random r = check_random();
+    for (size_t i = 0; i < 14; i++) {
+        size_t experts = sizes[i / 2], tokens = 50, top_k = 1 + random_below(&r, experts);
+        int zero = i % 2;
+        struct matrix z = random_matrix(&r, tokens, experts, zero ? 0 : 2), p = matrix_new(tokens, experts);
+        struct routes routes = routes_new(tokens, experts, top_k);
+        double *f = calloc(experts, sizeof *f), sum = 0, loss = 0;
+        CU_ASSERT_FATAL(f != NULL);
+        router_softmax(p, NULL, z);
+        topk_select(&routes, z), topk_weigh(&routes, TOPK_RENORM, z);
+        for (size_t t = 0; t < tokens; t++) {
+            double gate = 0;
+            for (size_t k = 0; k < top_k; k++) {
+                f[routes_expert(&routes, t, k)] += 1 / (double)(top_k * tokens);
+                gate += (double)matrix_row(routes.gate, t)[k];
+            }
+            CU_ASSERT_DOUBLE_EQUAL(gate, 1, 1e-5);
+        }
+        for (size_t e = 0; e < experts; e++) {
+            double mean = 0;
+            for (size_t t = 0; t < tokens; t++) mean += (double)matrix_row(p, t)[e] / (double)tokens;
+            sum += f[e];
+            loss += (double)experts * f[e] * mean;
+        }
+        CU_ASSERT_DOUBLE_EQUAL(sum, 1, 1e-9);
+        if (zero) CU_ASSERT_DOUBLE_EQUAL(loss, 1, 1e-6);
+        free(f);
+        matrix_free(&z), matrix_free(&p), routes_free(&routes);
+    }
+}
+
+/* ---- Gradients ---- */
+
+/* One renormalized expert: the router hears nothing. */
+static void top_one_hears_nothing(void)
+{
+    struct random r = check_random();
+    struct matrix z = random_matrix(&r, 15, 6, 2), a = random_matrix(&r, 15, 1, 3);
+    struct matrix dz = matrix_new(15, 6);
+    struct routes routes = routes_new(15, 6, 1);
+    topk_select(&routes, z);
+    for (size_t g = 0; g < 3; g++) {
+        double sum = 0;
+        topk_weigh(&routes, gates[g], z);
+        topk_weigh_backward(&routes, gates[g], dz, a, z);
+        for (size_t i = 0; i < 90; i++) sum += fabs((double)dz.at[i]);
+        CU_ASSERT((sum == 0) == (gates[g] != TOPK_SOFTMAX));
+    }
+    matrix_free(&z), matrix_free(&a), matrix_free(&dz), routes_free(&routes);
+}
+
+#ifdef REAL_DOUBLE
+
+struct weighing { struct routes routes; enum topk_gate gate; struct matrix z, a, dz; };
+
+/* The selection is held fixed: only the gates move. */
+static double gate_loss(void *context)
+{
+    struct weighing *w = context;
+    double sum = 0;
+    topk_weigh(&w->routes, w->gate, w->z);
+    for (size_t i = 0; i < w->a.rows * w->a.cols; i++) sum += w->routes.gate.at[i] * w->a.at[i];
+    return sum;
+}
+
+/* The distance from the K-th logit to the next, least over the rows. */
+static double margin(const struct weighing *w)
+{
+    double least = INFINITY;
+    for (size_t t = 0; t < w->z.rows; t++)
+        for (size_t e = 0; e < w->z.cols; e++) {
+            int chosen = 0;
+            double last = 0;
+            for (size_t k = 0; k < w->routes.top_k; k++) {
+                chosen |= routes_expert(&w->routes, t, k) == e;
+                last = matrix_row(w->z, t)[routes_expert(&w->routes, t, k)];
+            }
+            if (!chosen) least = fmin(least, last - matrix_row(w->z, t)[e]);
+        }
+    return least;
+}
+
+static void gradients(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 60; ) {
+        size_t experts = 2 + random_below(&r, 6), top_k = 1 + random_below(&r, experts);
+        size_t tokens = 1 + random_below(&r, 4);
+        struct weighing w = {routes_new(tokens, experts, top_k), gates[round % 3],
+            random_matrix(&r, tokens, experts, 3), random_matrix(&r, tokens, top_k, 1),
+            matrix_new(tokens, experts)};
+        topk_select(&w.routes, w.z);
+        if (margin(&w) > 1e-3) { /* no choice flips within a step */
+            gate_loss(&w);
+            topk_weigh_backward(&w.routes, w.gate, w.dz, w.a, w.z);
+            int zero = top_k == 1 && w.gate != TOPK_SOFTMAX;
+            double error = check_gradient(tokens * experts, w.z.at, w.dz.at, gate_loss, &w);
+            CU_ASSERT(zero || error < 1e-6);
+            round++;
+        }
+        matrix_free(&w.z), matrix_free(&w.a), matrix_free(&w.dz), routes_free(&w.routes);
+    }
+}
+
+#endif
+
+SUITE(3) {
+    check_case("the program keeps its promises", program);
+    check_case("the lessons are sound", lessons);
+    check_case("more choices than experts are refused", too_many_experts);
+    check_case("selection agrees with a full sort, ties included", selection);
+    check_case("ties everywhere: experts 0 to K - 1", ties_everywhere);
+    check_case("NaN and infinite logits", not_numbers);
+    check_case("-inf forbids an expert", forbidden);
+    check_case("broken contracts abort and say so", broken_contracts);
+    check_case("the three gates agree with their definitions", gates_by_definition);
+    check_case("sigmoids that all round to zero", deep_sigmoids);
+    check_case("K = E: both softmaxes are one", all_kept);
+    check_case("naive and gathered agree; exactly K T rows", naive_and_gathered);
+    check_case("the layer agrees with its formula", by_formula);
+    check_case("one expert is the dense block", one_expert_is_dense);
+    check_case("permuted tokens give permuted routes and rows", permuted_tokens);
+    check_case("a NaN reaches its own output, and no other", nan_is_seen);
+    check_case("sequences to rows and back", sequences);
+    check_case("fractions sum to 1: uniform = 1", uniform_is_one);
+    check_case("one renormalized expert teaches nothing", top_one_hears_nothing);
+#ifdef REAL_DOUBLE
+    check_case("gradients of the gates, by differences", gradients);
+#endif
+}
