@@ -24,8 +24,10 @@ endif
 ifneq ($(call wants,pdf),)
   $(call need,noweave pandoc gnuplot dot lualatex, pdf)
 endif
+ifneq ($(call wants,test),)
+  $(call need,notangle noweave pandoc gnuplot dot lualatex pdfinfo chromium java node, test)
+endif
 ifneq ($(call wants,test suites test%),)
-  $(call need,notangle noweave pandoc gnuplot dot, test)
   ifeq ($(shell echo '$(hash)include <CUnit/Basic.h>' | $(CC) -E - >/dev/null 2>&1 && echo found),)
     $(error CUnit is not installed, and the tests need it. Type: ./setup test)
   endif
