@@ -68,7 +68,7 @@ ifeq ($(FLAVOR),strict)
 else ifeq ($(FLAVOR),sanitize)
   flags += $(sanitizers)
 else ifeq ($(FLAVOR),double)
-  flags += $(sanitizers) -DREAL_DOUBLE
+  flags += $(CFLAGS) -Werror -DREAL_DOUBLE
 else ifeq ($(FLAVOR),)
   flags += $(CFLAGS) $(if $(WERROR),-Werror)
 else
