@@ -25,7 +25,7 @@ programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter
 script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
 in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
-.PHONY: html pdf quoted check-quoted promote test-pages woven printed
+.PHONY: html pdf quoted check-quoted promote test-pages woven printed always
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -75,12 +75,17 @@ promote: quoted
 	    elif ! cmp -s $$from $$to; then cp $$from $$to; echo "  promote $$to"; fi; \
 	done
 
+# A chapter or a figure that comes or goes changes this list.
+$(WEAVE)/list: always
+	@mkdir -p $(@D)
+	@printf '%s\n' $(STEMS) $(DRAWN) >$@.new
+	@$(call keep,$@)
+
 # noweb: first what every chapter defines, so that uses are found across chapters.
 LIB = $(shell sed -n 's/^LIB=//p' "$$(command -v noweave)")
 
-$(WEAVE)/names.stamp: $(STEMS:%=chapters/%.nw)
-	@mkdir -p $(@D)
-	@sed -n 's/^@ *%def *//p' $^ | tr -s ' ' '\n' | sort -u >$(WEAVE)/names.new
+$(WEAVE)/names.stamp: $(STEMS:%=chapters/%.nw) $(WEAVE)/list
+	@sed -n 's/^@ *%def *//p' $(filter %.nw,$^) | tr -s ' ' '\n' | sort -u >$(WEAVE)/names.new
 	@$(call keep,$(WEAVE)/names)
 	@touch $@
 $(WEAVE)/names: $(WEAVE)/names.stamp
@@ -101,7 +106,7 @@ $(STEMS:%=$(WEAVE)/%.facts) $(STEMS:%=$(WEAVE)/%.runs): $(WEAVE)/%: $(WEAVE)/nam
 	@:
 $(foreach s,$(STEMS),$(eval $(WEAVE)/$s.facts $(WEAVE)/$s.runs: $(WEAVE)/$s.facts.stamp))
 
-$(WEAVE)/link.stamp: $(STEMS:%=$(WEAVE)/%.facts) book/link.lua book/common.lua
+$(WEAVE)/link.stamp: $(STEMS:%=$(WEAVE)/%.facts) $(WEAVE)/list book/link.lua book/common.lua
 	@$(PANDOC) -f book/link.lua -t plain -o $@.new $(filter %.facts,$^)
 	@mv $@.new $@
 $(REFS): $(WEAVE)/link.stamp
@@ -109,7 +114,7 @@ $(REFS): $(WEAVE)/link.stamp
 
 # Runs: a chapter quotes its own program and those before it.
 define quote
-build/quoted/$1.stamp: $(WEAVE)/$1.runs $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1)
+build/quoted/$1.stamp: $(WEAVE)/$1.runs $(WEAVE)/list $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1)
 	@mkdir -p $$(@D)
 	@{ cat $$<; $(foreach f,$(call figures_of,$1),sed -n 's/^[#/ ]*data: *//p' $(call script,$f);) } | \
 	    sort -u | while IFS= read -r run; do \
@@ -150,7 +155,7 @@ $(GP:%=%.svg): build/figures/%.svg: figures/%.gp figures/style.gp
 	@$(call plot,svg size 640$(,)360 dynamic font 'sans-serif$(,)14')
 $(GP:%=%.pdf): build/figures/%.pdf: figures/%.gp figures/style.gp
 	@SOURCE_DATE_EPOCH=0 $(call plot,pdfcairo size 4.7in$(,)2.65in font 'DejaVu Sans$(,)8')
-$(DOT:%=%.svg) $(DOT:%=%.pdf): build/figures/%: $(WEAVE)/names
+$(DOT:%=%.svg) $(DOT:%=%.pdf):
 	@SOURCE_DATE_EPOCH=0 dot -T$(subst .,,$(suffix $@)) -Gbgcolor=transparent -Gfontname=sans-serif \
 	    -Nfontname=sans-serif -Efontname=sans-serif -Nfontsize=11 -Efontsize=11 -Earrowsize=0.7 $(filter %.dot,$^) -o $@.new
 	@mv $@.new $@
@@ -192,7 +197,7 @@ printed: build/pdf/book.pdf
 
 MAIN_PARTS := $(filter 0% 1%,$(filter-out 00-%,$(STEMS)))
 BACK_PARTS := $(filter-out $(MAIN_PARTS) 00-%,$(STEMS))
-$(WEAVE)/parts.stamp: $(WEAVE)/names
+$(WEAVE)/parts.stamp: $(WEAVE)/list book/pages.mk
 	@printf '%s\n' $(patsubst %,'\input{$(WEAVE)/%}',$(filter 00-%,$(STEMS))) '\mainmatter' \
 	    $(patsubst %,'\input{$(WEAVE)/%}',$(MAIN_PARTS)) '\appendix' \
 	    $(patsubst %,'\input{$(WEAVE)/%}',$(BACK_PARTS)) '\backmatter' \

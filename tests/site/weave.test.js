@@ -195,7 +195,7 @@ test('a transcript shows its part, a lesson its fields, a figure its curve', () 
 test('chunks link to their parts, identifiers to their definitions, not in comments or strings', () => {
   const html = page('01-one')
   assert.match(html, /<a class="chunk-use" href="#chunk-double-it">⟨double it⟩<\/a>/)
-  assert.match(html, /id="chunk-double-it-2"[^]*?⟨double it⟩\+≡/)
+  assert.match(html, /id="chunk-double-it-2"[^]*?⟨double it⟩(&#8239;)?\+≡/)
   assert.match(html, /Continued in <a[^>]*href="#chunk-double-it-2">1\.4<\/a>/)
   assert.match(html, /Used in <a[^>]*href="#chunk-one-c">1\.2<\/a>/)
   assert.match(html, /<span class="definition" id="def-one_twice">one_twice<\/span>/)
@@ -299,10 +299,13 @@ test('promote accepts what programs say; check-quoted notices a difference', () 
   assert.match(run.out + run.err, /make promote/)
 })
 
-test('a chapter that goes takes its page along', () => {
+test('a chapter that goes takes its page along, and its name from the others', () => {
   write('chapters/01-one.nw', one.replace('@ch:second, @sec:later, ', ''))
+  made('html')
+  assert.match(page('01-one'), /02-two\.html/)
   fs.rmSync(file('chapters/02-two.nw'))
   made('html')
+  assert.doesNotMatch(page('01-one') + page('chunks') + page('identifiers'), /02-two\.html/)
   assert.deepEqual(fs.readdirSync(file('book/html')).sort(),
     ['01-one.html', 'chunks.html', 'identifiers.html', 'style.css'])
   write('chapters/01-one.nw', one)
