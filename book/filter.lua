@@ -812,25 +812,25 @@ local function html_page(doc)
       key == 'previous' and 'Previous' or 'Next',
       (other.number and other.number .. ' · ' or '') .. html(other.title)))
   end
-  if page == 'index.html' then
-    meta.front = true
-    local list = {}
-    for _, other in ipairs(refs.chapters) do
-      if other.page ~= page then
-        list[#list + 1] = chapter_item(other)
-      end
-    end
-    local block = raw_block('<nav class="front" aria-label="Chapters"><ol class="chapters">'
-      .. table.concat(list, '\n') .. '</ol></nav>')
-    local placed
-    doc.blocks = doc.blocks:walk { Div = function(d)
-      if d.classes:includes('contents') then
-        placed = true
-        return block
-      end
-    end }
-    if not placed then doc.blocks:insert(block) end
+end
+
+-- The front page's list of chapters, in ::: contents or at the end.
+local function front(doc)
+  doc.meta.front = true
+  local list = {}
+  for _, other in ipairs(refs.chapters) do
+    if other.page ~= page then list[#list + 1] = chapter_item(other) end
   end
+  local block = raw_block('<nav class="front" aria-label="Chapters"><ol class="chapters">'
+    .. table.concat(list, '\n') .. '</ol></nav>')
+  local placed
+  doc.blocks = doc.blocks:walk { Div = function(d)
+    if d.classes:includes('contents') then
+      placed = true
+      return block
+    end
+  end }
+  if not placed then doc.blocks:insert(block) end
 end
 
 local function keys_of(path)
@@ -873,9 +873,23 @@ function Pandoc(doc)
   if #answers > 0 then
     local at = #doc.blocks + 1
     for i, b in ipairs(doc.blocks) do     -- before the further reading
-      if b.t == 'Header' and str(b.content) == 'Further reading' then at = i end
+      if b.t == 'Header' and str(b.content):match('Further reading$') then at = i end
     end
     doc.blocks:insert(at, raw_block('\\answers\n' .. table.concat(answers, '\n')))
+  end
+  -- Where a chapter cites, its references have a heading.
+  local cites, headed = false, false
+  doc.blocks:walk {
+    Cite = function() cites = true end,
+    Header = function(h)
+      if str(h.content):match('Further reading$') then headed = true end
+    end,
+  }
+  if HTML and page == 'index.html' then front(doc) end
+  if cites and not headed then
+    doc.blocks:insert(pandoc.Header(2, { pandoc.Str('Further'), pandoc.Space(),
+      pandoc.Str('reading') }, pandoc.Attr(HTML and 'further-reading'
+      or label_of(page, 'further-reading'), { 'unnumbered' })))
   end
   for _, key in ipairs { 'commands', 'tags' } do meta[key] = nil end
   if HTML then

@@ -227,7 +227,7 @@ build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
 test-pages: html pdf
 	@test -d tests/site/node_modules || { echo "The page checks are not installed. Type: ./setup test" >&2; exit 1; }
 	@mkdir -p build/test
-	@cd tests/site && node --test --test-reporter=tap >../../build/test/pages.tap 2>&1 || \
+	@cd tests/site && node --test --test-concurrency=2 --test-reporter=tap >../../build/test/pages.tap 2>&1 || \
 	    sed -n '/^ *not ok/,/^ *\.\.\./p' ../../build/test/pages.tap
 	@awk '/^# pass / { passed = $$3 } /^# (fail|cancelled) / { failed += $$3 } \
 	    END { print "pages: " passed + 0 " passed, " failed + 0 " failed"; exit failed > 0 || !passed }' \

@@ -7,8 +7,9 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 
-const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '../..')
+const root = fileURLToPath(new URL('../..', import.meta.url))
 const book = fs.mkdtempSync(path.join(os.tmpdir(), 'book-'))
 const file = (...names) => path.join(book, ...names)
 const read = (...names) => fs.readFileSync(file(...names), 'utf8')
@@ -33,11 +34,11 @@ function made(...goals) {
   return run.out
 }
 
-// Every file of the published book, with its bytes and time stamp.
+// The published files, with their time stamps.
 function published() {
   const state = {}
   for (const name of fs.readdirSync(file('book/html')))
-    state[name] = fs.statSync(file('book/html', name)).mtimeNs ?? fs.statSync(file('book/html', name)).mtimeMs
+    state[name] = fs.statSync(file('book/html', name)).mtimeMs
   return state
 }
 
