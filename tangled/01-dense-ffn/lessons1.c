@@ -14,12 +14,6 @@ static struct sizes draw_sizes(uint64_t seed)
                           1 + random_below(&r, 3)};
 }
 
-/* answer with one value about a block */
-static struct lesson_answer one_value(double value)
-{
-    return (struct lesson_answer){1, {value}};
-}
-
 /* teach lesson 1.1, what a token costs */
 /* pose and solve a token's cost */
 static void pose_block(uint64_t seed, FILE *out)
@@ -31,7 +25,7 @@ static void pose_block(uint64_t seed, FILE *out)
 static struct lesson_answer solve_flops(uint64_t seed)
 {
     struct sizes s = draw_sizes(seed);
-    return one_value((double)ffn_flops_per_token(s.width, s.hidden));
+    return lesson_value((double)ffn_flops_per_token(s.width, s.hidden));
 }
 
 /* show how a token's cost adds up */
@@ -50,13 +44,13 @@ static void trace_flops(uint64_t seed, FILE *out)
 /* miscount a token's cost */
 static struct lesson_answer half_the_flops(uint64_t seed)
 {
-    return one_value(solve_flops(seed).value[0] / 2);
+    return lesson_value(solve_flops(seed).value[0] / 2);
 }
 
 static struct lesson_answer count_parameters(uint64_t seed)
 {
     struct sizes s = draw_sizes(seed);
-    return one_value((double)ffn_parameters(s.width, s.hidden));
+    return lesson_value((double)ffn_parameters(s.width, s.hidden));
 }
 
 /* teach lessons 1.2 and 1.3, what hidden units carry */
@@ -91,12 +85,12 @@ static void pose_trained(uint64_t seed, FILE *out)
 /* solve the two shares */
 static struct lesson_answer solve_zeros(uint64_t seed)
 {
-    return one_value(look_inside(seed).zero);
+    return lesson_value(look_inside(seed).zero);
 }
 
 static struct lesson_answer solve_quarter(uint64_t seed)
 {
-    return one_value(look_inside(seed).top);
+    return lesson_value(look_inside(seed).top);
 }
 
 /* show how many values are zero */
@@ -123,20 +117,20 @@ static void trace_quarter(uint64_t seed, FILE *out)
 static struct lesson_answer a_half(uint64_t seed)
 {
     (void)seed;
-    return one_value(0.5);
+    return lesson_value(0.5);
 }
 
 static struct lesson_answer a_quarter(uint64_t seed)
 {
     (void)seed;
-    return one_value(0.25);
+    return lesson_value(0.25);
 }
 
 /* guess nothing */
 static struct lesson_answer nothing(uint64_t seed)
 {
     (void)seed;
-    return one_value(0);
+    return lesson_value(0);
 }
 
 /* teach lesson 1.4, what a token uses */
@@ -150,7 +144,7 @@ static void pose_experts(uint64_t seed, FILE *out)
 
 static struct lesson_answer solve_used(uint64_t seed)
 {
-    return one_value((double)draw_sizes(seed).top_k
+    return lesson_value((double)draw_sizes(seed).top_k
                      * count_parameters(seed).value[0]);
 }
 
@@ -169,14 +163,14 @@ static void trace_used(uint64_t seed, FILE *out)
 /* miscount what a token uses */
 static struct lesson_answer all_experts(uint64_t seed)
 {
-    return one_value((double)draw_sizes(seed).experts
+    return lesson_value((double)draw_sizes(seed).experts
                      * count_parameters(seed).value[0]);
 }
 
 static struct lesson_answer without_biases(uint64_t seed)
 {
     struct sizes s = draw_sizes(seed);
-    return one_value((double)(s.top_k * 2 * s.width * s.hidden));
+    return lesson_value((double)(s.top_k * 2 * s.width * s.hidden));
 }
 
 /* lessons of chapter 1 */

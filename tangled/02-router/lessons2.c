@@ -2,10 +2,14 @@
 #include "lesson.h"
 #include "router.h"
 
-/* answer with one value about a router */
-static struct lesson_answer one_value(double value)
+/* find the largest probability */
+static real largest(const real *z)
 {
-    return (struct lesson_answer){1, {value}};
+    real p[4], most = 0;
+    router_softmax((struct matrix){1, 4, p}, NULL,
+                   (struct matrix){1, 4, (real *)z});
+    for (size_t i = 0; i < 4; i++) most = p[i] > most ? p[i] : most;
+    return most;
 }
 
 /* draw a token and a router */
@@ -90,7 +94,7 @@ static struct lesson_answer solve_parameters(uint64_t seed)
     struct random r = random_seeded(seed);
     struct router router = router_new(s.width, s.experts, 1, &r);
     struct lesson_answer answer =
-        one_value((double)router_parameters(&router));
+        lesson_value((double)router_parameters(&router));
     router_free(&router);
     return answer;
 }
@@ -98,7 +102,7 @@ static struct lesson_answer solve_parameters(uint64_t seed)
 /* miscount the router's parameters */
 static struct lesson_answer with_bias(uint64_t seed)
 {
-    return one_value(solve_parameters(seed).value[0]
+    return lesson_value(solve_parameters(seed).value[0]
                      + (double)draw_sizes(seed).experts);
 }
 
@@ -110,7 +114,151 @@ static void trace_parameters(uint64_t seed, FILE *out)
             s.width, s.experts, s.width * s.experts);
 }
 
-/* teach lesson 2.2, shift or scale */
+/* teach lessons 2.2 and 2.3, the winner and a logit */
+/* solve and show the winner */
+static struct lesson_answer solve_winner(uint64_t seed)
+{
+    return lesson_value((double)draw_pencil(seed).best);
+}
+
+static void trace_winner(uint64_t seed, FILE *out)
+{
+    struct pencil p = draw_pencil(seed);
+    print_numbers(out, "logits", p.z);
+    fprintf(out, "largest: expert %zu\n", p.best);
+}
+
+/* pose and solve a logit */
+static void pose_logit(uint64_t seed, FILE *out)
+{
+    pose_winner(~seed, out);
+    fprintf(out, "asked: the logit of expert %zu\n",
+            draw_pencil(~seed).asked);
+}
+
+static struct lesson_answer solve_logit(uint64_t seed)
+{
+    struct pencil p = draw_pencil(~seed);
+    return lesson_value((double)p.z[p.asked]);
+}
+
+/* take the row for the column */
+static struct lesson_answer use_the_row(uint64_t seed)
+{
+    struct pencil p = draw_pencil(~seed);
+    return lesson_value(row_product(&p, p.asked));
+}
+
+/* show how a logit adds up */
+static void trace_logit(uint64_t seed, FILE *out)
+{
+    struct pencil p = draw_pencil(~seed);
+    for (size_t d = 0; d < 4; d++)
+        fprintf(out, "%s%g x %g", d ? " + " : "", (double)p.x[d],
+                (double)p.w[4 * d + p.asked]);
+    fprintf(out, " = %g\n", (double)p.z[p.asked]);
+    print_numbers(out, "logits", p.z);
+}
+
+/* teach lesson 2.4, probabilities by hand */
+/* draw logarithms of whole numbers */
+struct counts { size_t n[4], sum, best; };
+
+static struct counts draw_counts(uint64_t seed)
+{
+    struct random r = random_seeded(seed);
+    struct counts c = {.best = random_below(&r, 4)};
+    for (size_t i = 0; i < 4; i++)
+        c.n[i] = i == c.best ? 7 + random_below(&r, 3)
+                             : 2 + random_below(&r, 3);
+    c.sum = c.n[0] + c.n[1] + c.n[2] + c.n[3];
+    return c;
+}
+
+/* pose and solve probabilities */
+static void pose_gates(uint64_t seed, FILE *out)
+{
+    struct counts c = draw_counts(seed);
+    fprintf(out, "logits   ln %zu   ln %zu   ln %zu   ln %zu\n",
+            c.n[0], c.n[1], c.n[2], c.n[3]);
+}
+
+static struct lesson_answer solve_gates(uint64_t seed)
+{
+    struct counts c = draw_counts(seed);
+    real z[4];
+    for (size_t i = 0; i < 4; i++) z[i] = (real)log((double)c.n[i]);
+    return lesson_value((double)largest(z));
+}
+
+/* show the probabilities */
+static void trace_gates(uint64_t seed, FILE *out)
+{
+    struct counts c = draw_counts(seed);
+    fprintf(out, "Z = %zu + %zu + %zu + %zu = %zu\n",
+            c.n[0], c.n[1], c.n[2], c.n[3], c.sum);
+    for (size_t i = 0; i < 4; i++)
+        fprintf(out, "expert %zu  %zu / %zu = %.3f%s\n", i, c.n[i],
+                c.sum, (double)c.n[i] / (double)c.sum,
+                i == c.best ? "  the largest" : "");
+}
+
+/* share out the logits themselves */
+static struct lesson_answer share_of_logits(uint64_t seed)
+{
+    struct counts c = draw_counts(seed);
+    double sum = 0;
+    for (size_t i = 0; i < 4; i++) sum += log((double)c.n[i]);
+    return lesson_value(log((double)c.n[c.best]) / sum);
+}
+
+/* teach lesson 2.5, one expert ahead */
+/* draw one expert ahead */
+struct one_ahead { size_t ratio, experts; };
+
+static struct one_ahead draw_one_ahead(uint64_t seed)
+{
+    struct random r = random_seeded(seed ^ 26);
+    size_t ratio = 2 + random_below(&r, 8);
+    return (struct one_ahead){ratio, 3 + random_below(&r, 6)};
+}
+
+/* pose one expert ahead */
+static void pose_one_ahead(uint64_t seed, FILE *out)
+{
+    struct one_ahead a = draw_one_ahead(seed);
+    fprintf(out, "logits   ln %zu", a.ratio);
+    for (size_t i = 1; i < a.experts; i++) fprintf(out, "   0");
+    fprintf(out, "\n");
+}
+
+/* solve one expert ahead */
+static struct lesson_answer solve_one_ahead(uint64_t seed)
+{
+    struct one_ahead a = draw_one_ahead(seed);
+    real z[8] = {(real)log((double)a.ratio)}, p[8];
+    router_softmax((struct matrix){1, a.experts, p}, NULL,
+                   (struct matrix){1, a.experts, z});
+    return lesson_value((double)p[0]);
+}
+
+/* count only one rival */
+static struct lesson_answer only_one_rival(uint64_t seed)
+{
+    double ratio = (double)draw_one_ahead(seed).ratio;
+    return lesson_value(ratio / (ratio + 1));
+}
+
+/* show one expert ahead */
+static void trace_one_ahead(uint64_t seed, FILE *out)
+{
+    struct one_ahead a = draw_one_ahead(seed);
+    fprintf(out, "Z = %zu + %zu x 1 = %zu\np = %zu / %zu = %.4f\n",
+            a.ratio, a.experts - 1, a.ratio + a.experts - 1, a.ratio,
+            a.ratio + a.experts - 1, solve_one_ahead(seed).value[0]);
+}
+
+/* teach lesson 2.6, shift or scale */
 /* draw a shift or a scale */
 struct change { real z[4], changed[4]; size_t kind, amount; };
 
@@ -139,22 +287,12 @@ static void pose_change(uint64_t seed, FILE *out)
     fprintf(out, kinds[c.kind], c.amount);
 }
 
-/* find the largest probability */
-static real largest(const real *z)
-{
-    real p[4], most = 0;
-    router_softmax((struct matrix){1, 4, p}, NULL,
-                   (struct matrix){1, 4, (real *)z});
-    for (size_t i = 0; i < 4; i++) most = p[i] > most ? p[i] : most;
-    return most;
-}
-
 /* compare the largest probability */
 static struct lesson_answer solve_change(uint64_t seed)
 {
     struct change c = draw_change(seed);
     double change = (double)(largest(c.changed) - largest(c.z));
-    return one_value(fabs(change) < 1e-5 ? 1 : change > 0 ? 2 : 3);
+    return lesson_value(fabs(change) < 1e-5 ? 1 : change > 0 ? 2 : 3);
 }
 
 static void trace_change(uint64_t seed, FILE *out)
@@ -169,151 +307,7 @@ static void trace_change(uint64_t seed, FILE *out)
 /* mistake a shift for a scale */
 static struct lesson_answer shift_as_scale(uint64_t seed)
 {
-    return one_value(draw_change(seed).kind == 0 ? 2 : 1);
-}
-
-/* teach lessons 2.3 and 2.4, the winner and a logit */
-/* solve and show the winner */
-static struct lesson_answer solve_winner(uint64_t seed)
-{
-    return one_value((double)draw_pencil(seed).best);
-}
-
-static void trace_winner(uint64_t seed, FILE *out)
-{
-    struct pencil p = draw_pencil(seed);
-    print_numbers(out, "logits", p.z);
-    fprintf(out, "largest: expert %zu\n", p.best);
-}
-
-/* pose and solve a logit */
-static void pose_logit(uint64_t seed, FILE *out)
-{
-    pose_winner(~seed, out);
-    fprintf(out, "asked: the logit of expert %zu\n",
-            draw_pencil(~seed).asked);
-}
-
-static struct lesson_answer solve_logit(uint64_t seed)
-{
-    struct pencil p = draw_pencil(~seed);
-    return one_value((double)p.z[p.asked]);
-}
-
-/* take the row for the column */
-static struct lesson_answer use_the_row(uint64_t seed)
-{
-    struct pencil p = draw_pencil(~seed);
-    return one_value(row_product(&p, p.asked));
-}
-
-/* show how a logit adds up */
-static void trace_logit(uint64_t seed, FILE *out)
-{
-    struct pencil p = draw_pencil(~seed);
-    for (size_t d = 0; d < 4; d++)
-        fprintf(out, "%s%g x %g", d ? " + " : "", (double)p.x[d],
-                (double)p.w[4 * d + p.asked]);
-    fprintf(out, " = %g\n", (double)p.z[p.asked]);
-    print_numbers(out, "logits", p.z);
-}
-
-/* teach lesson 2.5, probabilities by hand */
-/* draw logarithms of whole numbers */
-struct counts { size_t n[4], sum, best; };
-
-static struct counts draw_counts(uint64_t seed)
-{
-    struct random r = random_seeded(seed);
-    struct counts c = {.best = random_below(&r, 4)};
-    for (size_t i = 0; i < 4; i++)
-        c.n[i] = i == c.best ? 7 + random_below(&r, 3)
-                             : 2 + random_below(&r, 3);
-    c.sum = c.n[0] + c.n[1] + c.n[2] + c.n[3];
-    return c;
-}
-
-/* pose and solve probabilities */
-static void pose_gates(uint64_t seed, FILE *out)
-{
-    struct counts c = draw_counts(seed);
-    fprintf(out, "logits   ln %zu   ln %zu   ln %zu   ln %zu\n",
-            c.n[0], c.n[1], c.n[2], c.n[3]);
-}
-
-static struct lesson_answer solve_gates(uint64_t seed)
-{
-    struct counts c = draw_counts(seed);
-    real z[4];
-    for (size_t i = 0; i < 4; i++) z[i] = (real)log((double)c.n[i]);
-    return one_value((double)largest(z));
-}
-
-/* show the probabilities */
-static void trace_gates(uint64_t seed, FILE *out)
-{
-    struct counts c = draw_counts(seed);
-    fprintf(out, "Z = %zu + %zu + %zu + %zu = %zu\n",
-            c.n[0], c.n[1], c.n[2], c.n[3], c.sum);
-    for (size_t i = 0; i < 4; i++)
-        fprintf(out, "expert %zu  %zu / %zu = %.3f%s\n", i, c.n[i],
-                c.sum, (double)c.n[i] / (double)c.sum,
-                i == c.best ? "  the largest" : "");
-}
-
-/* share out the logits themselves */
-static struct lesson_answer share_of_logits(uint64_t seed)
-{
-    struct counts c = draw_counts(seed);
-    double sum = 0;
-    for (size_t i = 0; i < 4; i++) sum += log((double)c.n[i]);
-    return one_value(log((double)c.n[c.best]) / sum);
-}
-
-/* teach lesson 2.6, one expert ahead */
-/* draw one expert ahead */
-struct one_ahead { size_t ratio, experts; };
-
-static struct one_ahead draw_one_ahead(uint64_t seed)
-{
-    struct random r = random_seeded(seed ^ 26);
-    size_t ratio = 2 + random_below(&r, 8);
-    return (struct one_ahead){ratio, 3 + random_below(&r, 6)};
-}
-
-/* pose one expert ahead */
-static void pose_one_ahead(uint64_t seed, FILE *out)
-{
-    struct one_ahead a = draw_one_ahead(seed);
-    fprintf(out, "logits   ln %zu", a.ratio);
-    for (size_t i = 1; i < a.experts; i++) fprintf(out, "   0");
-    fprintf(out, "\n");
-}
-
-/* solve one expert ahead */
-static struct lesson_answer solve_one_ahead(uint64_t seed)
-{
-    struct one_ahead a = draw_one_ahead(seed);
-    real z[8] = {(real)log((double)a.ratio)}, p[8];
-    router_softmax((struct matrix){1, a.experts, p}, NULL,
-                   (struct matrix){1, a.experts, z});
-    return one_value((double)p[0]);
-}
-
-/* count only one rival */
-static struct lesson_answer only_one_rival(uint64_t seed)
-{
-    double ratio = (double)draw_one_ahead(seed).ratio;
-    return one_value(ratio / (ratio + 1));
-}
-
-/* show one expert ahead */
-static void trace_one_ahead(uint64_t seed, FILE *out)
-{
-    struct one_ahead a = draw_one_ahead(seed);
-    fprintf(out, "Z = %zu + %zu x 1 = %zu\np = %zu / %zu = %.4f\n",
-            a.ratio, a.experts - 1, a.ratio + a.experts - 1, a.ratio,
-            a.ratio + a.experts - 1, solve_one_ahead(seed).value[0]);
+    return lesson_value(draw_change(seed).kind == 0 ? 2 : 1);
 }
 
 /* lessons of chapter 2 */
@@ -326,7 +320,39 @@ static const struct lesson rows[] = {
      pose_sizes, solve_parameters, trace_parameters,
      {{"A bias for each expert was added; this router has none.",
        with_bias}}},
-    {"2.2", "Shifting the logits is free, scaling them is not", "1.1.2",
+    {"2.2", "The router is a one-line linear layer that picks experts",
+     "2.1.3", 7, "Which expert wins this token?", NULL,
+     LESSON_EXPERTS, 0, {0},
+     {"A column of W belongs to an expert.",
+      "Multiply x with each column, number by number, and add up.",
+      "The softmax keeps the order: the largest logit wins."},
+     pose_winner, solve_winner, trace_winner, {{0}}},
+    {"2.3", "Compute gating logits: one matmul, four numbers", "2.2.2",
+     7, "What is the logit of the expert that is asked for?", NULL,
+     LESSON_NUMBER, 0, {0},
+     {"An expert's logit needs one column of W.",
+      "The numbers of x that are zero take no part.",
+      "Add x[d] x W[d, expert] over the four rows d."},
+     pose_logit, solve_logit, trace_logit,
+     {{"That is x with a row of W; experts are columns.",
+       use_the_row}}},
+    {"2.4", "Pick a token, name your four experts, write down "
+     "the gates", "2.2.1", 6, "Write down the four probabilities. What "
+     "is the largest of them?", NULL, LESSON_NUMBER, 0.005, {0},
+     {"The exponential of ln n is n.", "Z is the sum of the four whole "
+      "numbers.", "The largest whole number, divided by Z."},
+     pose_gates, solve_gates, trace_gates,
+     {{"The logits themselves were shared out; the softmax shares out "
+       "their exponentials.", share_of_logits}}},
+    {"2.5", "From hidden state to gate probabilities in three lines of "
+     "code", "1.2.1", 6, "One expert is ahead, the others are equal. "
+     "What is its probability?", NULL, LESSON_NUMBER, 0.005, {0},
+     {"The exponential of 0 is 1.", "Z has one large term, and a 1 for "
+      "each of the others.", "ratio / (ratio + E - 1)."},
+     pose_one_ahead, solve_one_ahead, trace_one_ahead,
+     {{"Only one rival was counted; every other expert adds 1 to Z.",
+       only_one_rival}}},
+    {"2.6", "Shifting the logits is free, scaling them is not", "1.1.2",
      6, "What does this change do to the token's probabilities?", NULL,
      LESSON_CHOICE, 0,
      {"nothing beyond rounding", "the largest grows",
@@ -338,38 +364,6 @@ static const struct lesson rows[] = {
      pose_change, solve_change, trace_change,
      {{"Adding keeps all differences; multiplying and dividing change "
        "them.", shift_as_scale}}},
-    {"2.3", "The router is a one-line linear layer that picks experts",
-     "2.1.3", 7, "Which expert wins this token?", NULL,
-     LESSON_EXPERTS, 0, {0},
-     {"A column of W belongs to an expert.",
-      "Multiply x with each column, number by number, and add up.",
-      "The softmax keeps the order: the largest logit wins."},
-     pose_winner, solve_winner, trace_winner, {{0}}},
-    {"2.4", "Compute gating logits: one matmul, four numbers", "2.2.2",
-     7, "What is the logit of the expert that is asked for?", NULL,
-     LESSON_NUMBER, 0, {0},
-     {"An expert's logit needs one column of W.",
-      "The numbers of x that are zero take no part.",
-      "Add x[d] x W[d, expert] over the four rows d."},
-     pose_logit, solve_logit, trace_logit,
-     {{"That is x with a row of W; experts are columns.",
-       use_the_row}}},
-    {"2.5", "Pick a token, name your four experts, write down "
-     "the gates", "2.2.1", 6, "Write down the four probabilities. What "
-     "is the largest of them?", NULL, LESSON_NUMBER, 0.005, {0},
-     {"The exponential of ln n is n.", "Z is the sum of the four whole "
-      "numbers.", "The largest whole number, divided by Z."},
-     pose_gates, solve_gates, trace_gates,
-     {{"The logits themselves were shared out; the softmax shares out "
-       "their exponentials.", share_of_logits}}},
-    {"2.6", "From hidden state to gate probabilities in three lines of "
-     "code", "1.2.1", 6, "One expert is ahead, the others are equal. "
-     "What is its probability?", NULL, LESSON_NUMBER, 0.005, {0},
-     {"The exponential of 0 is 1.", "Z has one large term, and a 1 for "
-      "each of the others.", "ratio / (ratio + E - 1)."},
-     pose_one_ahead, solve_one_ahead, trace_one_ahead,
-     {{"Only one rival was counted; every other expert adds 1 to Z.",
-       only_one_rival}}},
 };
 
 const struct lesson_table lessons2 = {rows, sizeof rows / sizeof *rows};

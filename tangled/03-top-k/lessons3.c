@@ -17,12 +17,6 @@ static struct sizes draw_sizes(uint64_t seed)
                           10 * (2 + random_below(&r, 9))};
 }
 
-/* answer with one value about a route */
-static struct lesson_answer one_value(double value)
-{
-    return (struct lesson_answer){1, {value}};
-}
-
 /* teach lesson 3.1, the active share */
 /* pose and solve the active share */
 static void pose_share(uint64_t seed, FILE *out)
@@ -35,19 +29,19 @@ static struct lesson_answer solve_share(uint64_t seed)
 {
     struct sizes s = draw_sizes(seed);
     size_t one = ffn_parameters(s.width, s.hidden);
-    return one_value((double)(s.top_k * one)
+    return lesson_value((double)(s.top_k * one)
                      / (double)(s.experts * one));
 }
 
 /* misjudge the active share */
 static struct lesson_answer idle_share(uint64_t seed)
 {
-    return one_value(1 - solve_share(seed).value[0]);
+    return lesson_value(1 - solve_share(seed).value[0]);
 }
 
 static struct lesson_answer one_expert(uint64_t seed)
 {
-    return one_value(1 / (double)draw_sizes(seed).experts);
+    return lesson_value(1 / (double)draw_sizes(seed).experts);
 }
 
 /* show the active share */
@@ -191,12 +185,12 @@ static struct lesson_answer solve_discarded(uint64_t seed)
 {
     struct counts c = draw_counts(seed);
     double gate;
-    return one_value(1 - kept_of_counts(&c, &gate));
+    return lesson_value(1 - kept_of_counts(&c, &gate));
 }
 
 static struct lesson_answer kept_instead(uint64_t seed)
 {
-    return one_value(1 - solve_discarded(seed).value[0]);
+    return lesson_value(1 - solve_discarded(seed).value[0]);
 }
 
 /* show the discarded mass */
@@ -240,7 +234,8 @@ static struct lesson_answer solve_calls(uint64_t seed)
     topk_select(&r, z);
     topk_weigh(&r, TOPK_RENORM, z);
     topk_forward(y, x, &r, experts, &work);
-    struct lesson_answer answer = one_value((double)work.expert_rows);
+    struct lesson_answer answer =
+        lesson_value((double)work.expert_rows);
     /* free the small layer */
     for (size_t e = 0; e < s.experts; e++) ffn_free(&experts[e]);
     free(experts);
@@ -253,12 +248,12 @@ static struct lesson_answer solve_calls(uint64_t seed)
 static struct lesson_answer all_calls(uint64_t seed)
 {
     struct sizes s = draw_sizes(seed);
-    return one_value((double)(s.experts * s.tokens));
+    return lesson_value((double)(s.experts * s.tokens));
 }
 
 static struct lesson_answer calls_without_k(uint64_t seed)
 {
-    return one_value((double)draw_sizes(seed).tokens);
+    return lesson_value((double)draw_sizes(seed).tokens);
 }
 
 /* show the expert calls */
@@ -319,7 +314,7 @@ static struct lesson_answer solve_weighed(uint64_t seed)
     double y = 0;
     for (size_t k = 0; k < 2; k++)
         y += (double)w.gate[k] * (double)w.out[w.expert[k]];
-    return one_value(y);
+    return lesson_value(y);
 }
 
 /* forget to renormalize */
@@ -329,7 +324,7 @@ static struct lesson_answer without_renorm(uint64_t seed)
     double y = 0;
     for (size_t k = 0; k < 2; k++)
         y += (double)w.p[w.expert[k]] * (double)w.out[w.expert[k]];
-    return one_value(y);
+    return lesson_value(y);
 }
 
 /* show one coordinate */

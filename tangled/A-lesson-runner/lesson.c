@@ -4,6 +4,12 @@
 #include <string.h>
 #include "lesson.h"
 
+/* answer with one value */
+struct lesson_answer lesson_value(double value)
+{
+    return (struct lesson_answer){1, {value}};
+}
+
 /* print an answer */
 static void print_answer(FILE *out, const struct lesson *lesson,
                          struct lesson_answer answer)

@@ -10,6 +10,7 @@ enum lesson_kind { LESSON_NUMBER,   /* one value and a tolerance */
                    LESSON_EXPERTS}; /* expert numbers, in order */
 
 struct lesson_answer { size_t count; double value[LESSON_VALUES]; };
+struct lesson_answer lesson_value(double value); /* just one */
 
 struct lesson_mistake {
     const char *meaning;
