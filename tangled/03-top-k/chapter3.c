@@ -193,7 +193,6 @@ static void print_values(struct layer *l)
     print_count(out, "topk.naive_rows", l->naive_rows);
     /* print the differences, the costs and the gradient */
     size_t one = ffn_parameters(CHARLM_WIDTH, CHARLM_HIDDEN);
-    size_t router = router_parameters(&l->router);
     double difference = 0;
     for (size_t i = 0; i < tokens * CHARLM_WIDTH; i++)
         difference = fmax(difference, fabs((double)l->y.at[i]
@@ -201,11 +200,20 @@ static void print_values(struct layer *l)
     print_value(out, "topk.naive_difference", difference);
     print_value(out, "topk.renorm_difference", renorm_difference(l));
     print_count(out, "topk.exponentials", l->exponentials);
-    print_count(out, "topk.flops", l->rows
-                * ffn_flops_per_token(CHARLM_WIDTH, CHARLM_HIDDEN));
-    print_value(out, "topk.active_share", (double)(top_k * one + router)
-                / (double)(experts * one + router));
+    print_value(out, "topk.active_share",
+                (double)(top_k * one) / (double)(experts * one));
     print_value(out, "topk.gradient_norm", gradient_norm(l, &l->work));
+    /* print what the hand-sized token keeps */
+    struct router hand = {hand_w()};
+    struct matrix p = matrix_new(HAND_TOKENS, HAND_EXPERTS);
+    struct routes kept = routes_new(HAND_TOKENS, HAND_EXPERTS, 2);
+    router_forward(&hand, p, hand_x());
+    topk_select(&kept, p);
+    topk_weigh(&kept, TOPK_SOFTMAX, p);
+    const real *seven = matrix_row(kept.gate, 2);
+    print_value(out, "hand.kept", (double)(seven[0] + seven[1]));
+    print_value(out, "hand.discarded", 1 - (double)(seven[0] + seven[1]));
+    matrix_free(&p), routes_free(&kept);
 }
 
 /* print the tables behind the figures */

@@ -360,7 +360,7 @@ static const struct lesson rows[] = {
      pose_five, solve_five, trace_five,
      {{"A tie goes to the lower expert, not to the later one.",
        later_wins}}},
-    {"3.3", "Top-k routing throws away most of what the router said",
+    {"3.3", "Top-2 routing throws away most of what the router said",
      "2.2.3", 7, "What share of the router's probability is discarded?",
      NULL, LESSON_NUMBER, 0.005, {0},
      {"The exponential of ln n is n.", "Z is the sum of the six whole "

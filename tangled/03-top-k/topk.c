@@ -65,10 +65,17 @@ void topk_select(struct routes *routes, struct matrix logits)
 }
 
 /* weigh the chosen experts */
-static double score(enum topk_gate gate, double z)
+static double counted_exp(double x, size_t *count)
+{
+    ++*count;
+    return exp(x);
+}
+
+/* score a logit */
+static double score(enum topk_gate gate, double z, size_t *count)
 {
     if (gate != TOPK_SIGMOID) return z;
-    return fmin(z, 0) - log1p(exp(-fabs(z))); /* log of the sigmoid */
+    return fmin(z, 0) - log1p(counted_exp(-fabs(z), count));
 }
 
 /* notice what is not a number */
@@ -83,36 +90,37 @@ static int countable(const real *z, size_t experts)
 }
 
 /* weigh the choices of a token */
-static size_t weigh_row(real *g, const size_t *chosen, size_t top_k,
-                        const real *z, size_t experts,
-                        enum topk_gate gate)
+static void weigh_row(real *g, const size_t *chosen, size_t top_k,
+                      const real *z, size_t experts,
+                      enum topk_gate gate, size_t *count)
 {
-    size_t all = gate == TOPK_SOFTMAX ? experts : top_k;
-    double most = score(gate, (double)z[chosen[0]]), sum = 0;
+    double most = score(gate, (double)z[chosen[0]], count), sum = 0;
     if (!countable(z, experts)) most = NAN;
-    /* add up the exponentials that count */
-    for (size_t j = 0; j < all; j++) {
-        size_t i = all == top_k ? chosen[j] : j;
-        sum += exp(score(gate, (double)z[i]) - most);
+    /* add up the exponentials of the row */
+    size_t terms = gate == TOPK_SOFTMAX ? experts : top_k;
+    for (size_t j = 0; j < terms; j++) {
+        size_t i = gate == TOPK_SOFTMAX ? j : chosen[j];
+        double u = score(gate, (double)z[i], count);
+        sum += counted_exp(u - most, count);
     }
-    for (size_t k = 0; k < top_k; k++)
-        g[k] = (real)(exp(score(gate, (double)z[chosen[k]]) - most)
-                      / sum);
-    return gate == TOPK_SIGMOID ? 2 * all : all;
+    for (size_t k = 0; k < top_k; k++) {
+        double u = score(gate, (double)z[chosen[k]], count);
+        g[k] = (real)(counted_exp(u - most, count) / sum);
+    }
 }
 
 /* weigh for every token */
 size_t topk_weigh(struct routes *routes, enum topk_gate gate,
                   struct matrix logits)
 {
-    size_t exponentials = 0, top_k = routes->top_k;
+    size_t count = 0, top_k = routes->top_k;
     matrix_expect(logits, routes->tokens, routes->experts,
                   "logits [T, E]");
     for (size_t t = 0; t < logits.rows; t++)
-        exponentials += weigh_row(matrix_row(routes->gate, t),
-            routes->expert + t * top_k, top_k, matrix_row(logits, t),
-            logits.cols, gate);
-    return exponentials;
+        weigh_row(matrix_row(routes->gate, t),
+                  routes->expert + t * top_k, top_k,
+                  matrix_row(logits, t), logits.cols, gate, &count);
+    return count;
 }
 
 /* walk the gates backward */
