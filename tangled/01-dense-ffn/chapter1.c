@@ -37,15 +37,48 @@ static const struct args_option options[] = {
 };
 
 /* measure a block */
-struct snapshot { double zero, top, accuracy; };
+struct snapshot { double zero, dead, top, overlap, right, quarter; };
+
+/* compare the quarters of two tokens */
+static double quarter_overlap(struct matrix kept)
+{
+    size_t here = 0, both = 0;
+    for (size_t t = 0; t < kept.rows; t++) {
+        size_t other = (t + kept.rows / 2) % kept.rows;
+        for (size_t j = 0; j < kept.cols; j++) {
+            int answers = matrix_row(kept, t)[j] != 0;
+            here += (size_t)answers;
+            both += answers && matrix_row(kept, other)[j] != 0;
+        }
+    }
+    return here ? (double)both / (double)here : 0;
+}
+
+/* count the units that never answer */
+static double dead_share(struct matrix h)
+{
+    size_t dead = 0;
+    for (size_t j = 0; j < h.cols; j++) {
+        int answers = 0;
+        for (size_t t = 0; t < h.rows; t++)
+            answers |= matrix_row(h, t)[j] != 0;
+        dead += !answers;
+    }
+    return (double)dead / (double)h.cols;
+}
 
 static struct snapshot look(const struct charlm *model,
                             struct charlm_work *work, const char *text)
 {
-    struct snapshot s = {.accuracy = charlm_accuracy(model, work,
-                                                     text)};
-    s.zero = ffn_zero_share(work->trace.hidden);
-    s.top = ffn_top_share(&model->ffn, work->trace.hidden, hidden / 4);
+    struct matrix h = work->trace.hidden;
+    struct snapshot s = {
+        .right = charlm_accuracy(model, work, text, hidden)};
+    /* take the shares */
+    s.zero = ffn_zero_share(h);
+    s.dead = dead_share(h);
+    s.top = ffn_top_share(&model->ffn, h, hidden / 4);
+    s.quarter = charlm_accuracy(model, work, text, hidden / 4);
+    s.overlap = quarter_overlap(h); /* only the quarter is left in h */
     return s;
 }
 
@@ -59,18 +92,23 @@ static void print_values(struct snapshot before, struct snapshot after)
     print_count(out, "ffn.parameters", ffn_parameters(width, hidden));
     print_count(out, "ffn.flops_per_token",
                 ffn_flops_per_token(width, hidden));
+    /* print what the hidden units carry */
     print_value(out, "ffn.zero_share", after.zero);
     print_value(out, "ffn.zero_share_untrained", before.zero);
     print_value(out, "ffn.top_quarter_share", after.top);
     print_value(out, "ffn.top_quarter_share_untrained", before.top);
+    /* print what else the hidden units show */
+    print_value(out, "ffn.wasted_flops_share", after.zero / 2);
+    print_value(out, "ffn.dead_share", after.dead);
+    print_value(out, "ffn.quarter_overlap", after.overlap);
+    print_value(out, "charlm.accuracy_quarter", after.quarter);
     /* print the values of the training */
     print_count(out, "charlm.context", CHARLM_CONTEXT);
     print_count(out, "charlm.symbols", text_symbols());
     print_count(out, "charlm.batch", CHARLM_BATCH);
     print_count(out, "charlm.steps", steps);
-    print_count(out, "charlm.characters", steps * CHARLM_BATCH);
-    print_value(out, "charlm.accuracy", after.accuracy);
-    print_value(out, "charlm.accuracy_untrained", before.accuracy);
+    print_value(out, "charlm.accuracy", after.right);
+    print_value(out, "charlm.accuracy_untrained", before.right);
 }
 
 /* print the curve of kept units */
@@ -82,7 +120,7 @@ static void print_curve(const struct charlm *before,
     double share[2][POINTS + 1];
     for (int side = 0; side < 2; side++) {
         const struct charlm *model = side ? after : before;
-        charlm_accuracy(model, work, text);
+        charlm_accuracy(model, work, text, hidden);
         for (size_t i = 0; i <= POINTS; i++)
             share[side][i] = ffn_top_share(&model->ffn,
                 work->trace.hidden, i * hidden / POINTS);
@@ -121,13 +159,16 @@ static void print_run(const char *text, struct snapshot before,
     print_part(out, "What training changed");
     /* show what training changed */
     struct { const char *what; double before, after; } rows[] = {
-        {"next characters guessed", before.accuracy, after.accuracy},
+        {"next characters guessed", before.right, after.right},
+        {"  with the top quarter only", before.quarter, after.quarter},
         {"hidden units at zero", before.zero, after.zero},
+        {"  for every token", before.dead, after.dead},
         {"carried by the top quarter", before.top, after.top},
+        {"quarters shared by two tokens", before.overlap, after.overlap},
     };
-    fprintf(out, "    %-28s %8s %8s\n", "", "before", "after");
+    fprintf(out, "    %-30s %8s %8s\n", "", "before", "after");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        fprintf(out, "    %-28s %7.1f%% %7.1f%%\n", rows[i].what,
+        fprintf(out, "    %-30s %7.1f%% %7.1f%%\n", rows[i].what,
                 100 * rows[i].before, 100 * rows[i].after);
 }
 

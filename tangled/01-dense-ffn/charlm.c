@@ -70,26 +70,33 @@ void charlm_embed(const struct charlm *model, struct matrix x,
         }
 }
 
+/* guess the next character */
 /* score the next character */
 static void score(const struct charlm *model, struct charlm_work *work,
-                  const char *text)
+                  const char *text, size_t keep)
 {
+    const struct ffn *ffn = &model->ffn;
     charlm_embed(model, work->x, text);
-    ffn_forward(&model->ffn, work->y, work->x, &work->trace);
+    ffn_forward(ffn, work->y, work->x, &work->trace);
+    if (keep < ffn->w1.cols) {
+        ffn_keep(ffn, work->trace.hidden, keep);
+        ffn_down(ffn, work->y, work->trace.hidden);
+    }
     matrix_add(work->y, work->y, 1, work->x); /* the residual */
     matmul(work->scores, work->y, model->unembed); /* [T, V] */
 }
 
 /* count the right guesses */
 double charlm_accuracy(const struct charlm *model,
-                       struct charlm_work *work, const char *text)
+                       struct charlm_work *work, const char *text,
+                       size_t keep)
 {
-    size_t right = 0, symbols = text_symbols();
-    score(model, work, text);
+    size_t right = 0;
+    score(model, work, text, keep);
     for (size_t t = 0; t < work->x.rows; t++) {
         const real *row = matrix_row(work->scores, t);
         size_t best = 0;
-        for (size_t v = 1; v < symbols; v++)
+        for (size_t v = 1; v < work->scores.cols; v++)
             if (row[v] > row[best]) best = v;
         right += text_char(best) == text[t + 1];
     }
@@ -100,7 +107,7 @@ double charlm_accuracy(const struct charlm *model,
 double charlm_gradient(const struct charlm *model, struct charlm *grad,
                        struct charlm_work *work, const char *text)
 {
-    score(model, work, text);
+    score(model, work, text, model->ffn.w1.cols);
     double loss = 0;
     /* turn the scores into their gradient */
     double tokens = (double)work->x.rows;

@@ -37,7 +37,7 @@ void charlm_embed(const struct charlm *model, struct matrix x,
 void charlm_vectors(const struct charlm *model, struct matrix x,
                     const char *text);
 
-/* train the model and test it */
+/* train the model */
 /* Mean loss of guessing text[t + 1] from text[..t], t in 0..T-1, and
  * its gradient. Reads T + 1 characters. */
 double charlm_gradient(const struct charlm *model, struct charlm *grad,
@@ -48,9 +48,13 @@ double charlm_gradient(const struct charlm *model, struct charlm *grad,
 double charlm_train(struct charlm *model, size_t steps, double rate,
                     struct random *random);
 
-/* Share of text[1..T] that the best score guesses right. */
+/* count how often it is right */
+/* Share of text[1..T] that the best score guesses right, with only
+ * the `keep` strongest hidden units of each token. Those, and only
+ * those, are in work->trace.hidden afterwards. */
 double charlm_accuracy(const struct charlm *model,
-                       struct charlm_work *work, const char *text);
+                       struct charlm_work *work, const char *text,
+                       size_t keep);
 
 /* hand the trained model to later chapters */
 /* The model that the later chapters look into: the book's sizes,

@@ -46,7 +46,7 @@ void ffn_trace_free(struct ffn_trace *trace)
 {
     matrix_free(&trace->pre);
     matrix_free(&trace->hidden);
-    matrix_free(&trace->slope);
+    matrix_free(&trace->dpre);
 }
 
 /* bend a number */
@@ -70,6 +70,14 @@ static void add_bias(struct matrix m, struct matrix bias)
             matrix_row(m, t)[j] += bias.at[j];
 }
 
+/* come down */
+void ffn_down(const struct ffn *ffn, struct matrix y,
+              struct matrix hidden)
+{
+    matmul(y, hidden, ffn->w2); /* [T, D] */
+    add_bias(y, ffn->b2);
+}
+
 /* go up, bend, come down */
 void ffn_forward(const struct ffn *ffn, struct matrix y,
                  struct matrix x, struct ffn_trace *trace)
@@ -79,8 +87,7 @@ void ffn_forward(const struct ffn *ffn, struct matrix y,
     add_bias(trace->pre, ffn->b1);
     for (size_t i = 0; i < cells; i++)
         trace->hidden.at[i] = bend(ffn->activation, trace->pre.at[i]);
-    matmul(y, trace->hidden, ffn->w2); /* [T, D] */
-    add_bias(y, ffn->b2);
+    ffn_down(ffn, y, trace->hidden);
 }
 
 /* run the block backward */
@@ -109,7 +116,7 @@ void ffn_backward(const struct ffn *ffn, struct ffn *grad,
                   struct matrix dx, struct matrix dy, struct matrix x,
                   struct ffn_trace *trace)
 {
-    struct matrix dpre = trace->slope; /* [T, H] */
+    struct matrix dpre = trace->dpre; /* [T, H] */
     matmul_tn(grad->w2, trace->hidden, dy);
     sum_rows(grad->b2, dy);
     matmul_nt(dpre, dy, ffn->w2);
@@ -160,31 +167,42 @@ static double row_norm(struct matrix m, size_t row)
 }
 
 /* measure the share of the strongest units */
-double ffn_top_share(const struct ffn *ffn, struct matrix hidden,
-                     size_t keep)
+void ffn_keep(const struct ffn *ffn, struct matrix hidden, size_t keep)
 {
-    double missing = 0, all = 0;
     struct unit *units = malloc((hidden.cols + 1) * sizeof *units);
     if (!units) abort();
     for (size_t t = 0; t < hidden.rows; t++) {
-        const real *h = matrix_row(hidden, t);
+        real *h = matrix_row(hidden, t);
         /* sort the units by strength */
         for (size_t j = 0; j < hidden.cols; j++)
             units[j] = (struct unit){
                 fabs((double)h[j]) * row_norm(ffn->w2, j), j};
         qsort(units, hidden.cols, sizeof *units, stronger);
-        /* add up the output and what is missing from it */
-        for (size_t d = 0; d < ffn->w2.cols; d++) {
-            double y = 0, rest = 0;
-            for (size_t i = hidden.cols; i-- > 0; ) {
-                size_t j = units[i].index;
-                y += (double)h[j] * matrix_row(ffn->w2, j)[d];
-                if (i == keep) rest = y;
-            }
-            missing += rest * rest;
-            all += y * y;
-        }
+        for (size_t i = keep; i < hidden.cols; i++)
+            h[units[i].index] = 0;
     }
     free(units);
+}
+
+/* compare the outputs */
+double ffn_top_share(const struct ffn *ffn, struct matrix hidden,
+                     size_t keep)
+{
+    size_t tokens = hidden.rows, width = ffn->w2.cols;
+    struct matrix kept = matrix_new(tokens, hidden.cols);
+    struct matrix y = matrix_new(tokens, width);
+    struct matrix rest = matrix_new(tokens, width);
+    matrix_add(kept, kept, 1, hidden);
+    ffn_keep(ffn, kept, keep);
+    /* take the output apart */
+    double missing = 0, all = 0;
+    matmul(y, hidden, ffn->w2);
+    matmul(rest, kept, ffn->w2);
+    matrix_add(rest, y, -1, rest);
+    for (size_t t = 0; t < tokens; t++) {
+        missing += pow(row_norm(rest, t), 2);
+        all += pow(row_norm(y, t), 2);
+    }
+    matrix_free(&kept), matrix_free(&y), matrix_free(&rest);
     return all > 0 ? 1 - missing / all : 1;
 }

@@ -12,8 +12,8 @@ struct ffn {
     struct matrix w1, b1, w2, b2; /* [D, H] [1, H] [H, D] [1, D] */
 };
 
-/* What the forward pass leaves for the backward pass. */
-struct ffn_trace { struct matrix pre, hidden, slope; }; /* [T, H] */
+/* Room for a pass: what forward leaves for backward, and scratch. */
+struct ffn_trace { struct matrix pre, hidden, dpre; }; /* [T, H] */
 
 struct ffn ffn_new(size_t width, size_t hidden,
                    enum ffn_activation activation,
@@ -22,9 +22,11 @@ void ffn_free(struct ffn *ffn);
 struct ffn_trace ffn_trace_new(size_t tokens, size_t hidden);
 void ffn_trace_free(struct ffn_trace *trace);
 
-/* y [T, D] from x [T, D]. */
+/* y [T, D] from x [T, D], and the second half: from hidden [T, H]. */
 void ffn_forward(const struct ffn *ffn, struct matrix y,
                  struct matrix x, struct ffn_trace *trace);
+void ffn_down(const struct ffn *ffn, struct matrix y,
+              struct matrix hidden);
 
 /* Gradients of a scalar loss, from dy [T, D]: writes grad's matrices
  * and dx [T, D]. Call after ffn_forward with the same x and trace. */
@@ -36,7 +38,12 @@ void ffn_backward(const struct ffn *ffn, struct ffn *grad,
 size_t ffn_parameters(size_t width, size_t hidden); /* with biases */
 size_t ffn_flops_per_token(size_t width, size_t hidden); /* products */
 double ffn_zero_share(struct matrix hidden); /* of exact zeros */
+
+/* Set all but the `keep` strongest units of each token to zero, and
+ * the share of the output that those carry: see "The strongest
+ * quarter". */
+void ffn_keep(const struct ffn *ffn, struct matrix hidden, size_t keep);
 double ffn_top_share(const struct ffn *ffn, struct matrix hidden,
-                     size_t keep); /* see "The strongest quarter" */
+                     size_t keep);
 
 #endif

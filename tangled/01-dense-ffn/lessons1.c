@@ -66,7 +66,7 @@ static struct seen train_and_look(uint64_t seed)
     struct charlm model = charlm_trained(seed);
     struct charlm_work work = charlm_work_new(&model, LOOK);
     charlm_text(text, sizeof text, seed);
-    charlm_accuracy(&model, &work, text);
+    charlm_accuracy(&model, &work, text, CHARLM_HIDDEN);
     struct matrix h = work.trace.hidden;
     struct seen s = {ffn_zero_share(h),
                      ffn_top_share(&model.ffn, h, h.cols / 4)};
@@ -199,10 +199,11 @@ static const struct lesson rows[] = {
        "counted as one.", half_the_flops},
       {"That is the number of parameters. Each weight is multiplied "
        "and added once, so it costs two.", count_parameters}}},
-    {"1.2", "Most of the neurons that run answer zero", "1.1.1", 6,
+    {"1.2", "The zeros after a ReLU are not coin flips", "1.1.1", 6,
      "The block is trained to guess the next character, then reads "
-     "fresh text. What share of its hidden values is exactly zero "
-     "after the ReLU?", NULL, LESSON_NUMBER, 0.1, {0},
+     "other text. What share of its hidden values is exactly zero "
+     "after the ReLU? Answer with a number from 0 to 1.", NULL,
+     LESSON_NUMBER, 0.1, {0},
      {"Untrained weights are symmetric around zero, and so are the "
       "numbers that reach the ReLU.",
       "Training makes units answer to some characters and stay silent "
@@ -212,15 +213,16 @@ static const struct lesson rows[] = {
       {"That is GELU's: small numbers, but no exact zeros.", nothing}}},
     {"1.3", "Dense models pay for parameters they barely use", "2.1.1",
      6, "For each token, only the strongest quarter of the hidden "
-     "units is kept. What share of the output's squared norm do they "
-     "carry, as the page defines it?", NULL, LESSON_NUMBER, 0.03, {0},
+     "units is kept. What share of the output's squared norm does not "
+     "go missing? Answer with a number from 0 to 1.", NULL,
+     LESSON_NUMBER, 0.03, {0},
      {"More than a quarter: strengths are far from equal.",
       "Compare a quarter with the share of units that are not zero at "
       "all.", "Only a few units beyond the quarter answer at all, and "
       "they are the weak ones."},
      pose_trained, solve_quarter, trace_quarter,
-     {{"A quarter would carry a quarter if all units were equally "
-       "strong.", a_quarter},
+     {{"A quarter of the units is not a quarter of the output: their "
+       "strengths are far from equal.", a_quarter},
       {"Squaring favors the strong units: the quarter carries much "
        "more than half.", a_half}}},
     {"1.4", "An expert is just a feed-forward block, nothing more",

@@ -11,7 +11,7 @@ typedef double real;
 typedef float real;
 #endif
 
-/* A view: row r begins at at + r * cols. May have no rows. */
+/* Row r begins at at + r * cols. May have no rows. */
 struct matrix { size_t rows, cols; real *at; };
 
 struct matrix matrix_new(size_t rows, size_t cols); /* all zero */

@@ -48,21 +48,23 @@ static void print_by_hand(FILE *out)
     struct hand hand = route_by_hand();
     print_part(out, "By hand: D = 4, E = 4");
     /* print the hand-sized router */
-    fprintf(out, "    W        expert 0 1 2 3\n");
+    fprintf(out, "    W        expert 0 1 2 3   x  %c %c %c %c\n",
+            hand_text[0], hand_text[1], hand_text[2], hand_text[3]);
     for (size_t d = 0; d < HAND_WIDTH; d++) {
         static const char *const features[] = {"letter", "digit",
                                                "sign", "start"};
-        const real *w = matrix_row(hand_w(), d);
-        fprintf(out, "    %-13s   %g %g %g %g\n", features[d],
-                (double)w[0], (double)w[1], (double)w[2], (double)w[3]);
+        const real *w = matrix_row(hand_w(), d), *x = hand_x().at + d;
+        fprintf(out, "    %-13s   %g %g %g %g      %g %g %g %g\n",
+                features[d], (double)w[0], (double)w[1], (double)w[2],
+                (double)w[3], (double)x[0], (double)x[4], (double)x[8],
+                (double)x[12]);
     }
-    fprintf(out, "    token  x        logits   probabilities\n");
+    print_part(out, "Scored by hand");
+    fprintf(out, "    token  logits   probabilities\n");
     for (size_t t = 0; t < HAND_TOKENS; t++) {
-        /* print a row of the hand-sized example */
-        const real *x = matrix_row(hand_x(), t), *z = matrix_row(hand.z, t);
-        const real *p = matrix_row(hand.p, t);
-        fprintf(out, "    %c      %g %g %g %g  %g %g %g %g ", hand_text[t],
-                (double)x[0], (double)x[1], (double)x[2], (double)x[3],
+        /* print the scores of a hand-sized token */
+        const real *z = matrix_row(hand.z, t), *p = matrix_row(hand.p, t);
+        fprintf(out, "    %c      %g %g %g %g ", hand_text[t],
                 (double)z[0], (double)z[1], (double)z[2], (double)z[3]);
         for (size_t i = 0; i < HAND_EXPERTS; i++)
             fprintf(out, " %.3f", (double)p[i]);
@@ -98,6 +100,19 @@ static double largest_change(struct matrix z, real shift, int narrow)
     return most;
 }
 
+/* average the slope of the winner */
+static double winner_slope(struct matrix p)
+{
+    double sum = 0;
+    for (size_t t = 0; t < p.rows; t++) {
+        double most = 0;
+        for (size_t i = 0; i < p.cols; i++)
+            most = fmax(most, (double)matrix_row(p, t)[i]);
+        sum += most * (1 - most);
+    }
+    return sum / (double)p.rows;
+}
+
 /* print what chapter 2 quotes and plots */
 /* print the values of chapter 2 */
 static void print_values(const struct router *router, struct matrix z,
@@ -116,8 +131,7 @@ static void print_values(const struct router *router, struct matrix z,
     print_value(out, "router.bfloat16_difference",
                 largest_change(z, 0, 1));
     print_value(out, "router.bfloat16_shift_difference", narrow);
-    print_value(out, "router.bfloat16_ratio",
-                shift > 0 ? narrow / shift : 0);
+    print_value(out, "router.slope", winner_slope(p));
     /* print the values of the hand-sized example */
     struct hand hand = route_by_hand();
     double hand_z = 0;
@@ -135,20 +149,14 @@ static void print_scale(struct matrix x)
     struct matrix p = matrix_new(x.rows, experts);
     printf("# scale\tentropy\tslope\n");
     for (int step = -8; step <= 12; step++) {
-        double s = pow(10, step / 4.0), slope = 0;
+        double s = pow(10, step / 4.0);
         /* score the text at this scale */
         struct random random = random_seeded(seed);
         struct router r = router_new(x.cols, experts, s, &random);
         router_forward(&r, p, x);
         router_softmax(p, NULL, p);
-        /* average the slope of the winner */
-        for (size_t t = 0; t < p.rows; t++) {
-            double most = 0;
-            for (size_t i = 0; i < experts; i++)
-                most = fmax(most, (double)matrix_row(p, t)[i]);
-            slope += most * (1 - most) / (double)p.rows;
-        }
-        printf("%.6g\t%.6g\t%.6g\n", s, router_entropy(p), slope);
+        printf("%.6g\t%.6g\t%.6g\n", s, router_entropy(p),
+               winner_slope(p));
         router_free(&r);
     }
     matrix_free(&p);

@@ -346,7 +346,8 @@ static const struct lesson rows[] = {
        "their exponentials.", share_of_logits}}},
     {"2.5", "From hidden state to gate probabilities in three lines of "
      "code", "1.2.1", 6, "One expert is ahead, the others are equal. "
-     "What is its probability?", NULL, LESSON_NUMBER, 0.005, {0},
+     "What is the leading expert's probability?", NULL,
+     LESSON_NUMBER, 0.005, {0},
      {"The exponential of 0 is 1.", "Z has one large term, and a 1 for "
       "each of the others.", "ratio / (ratio + E - 1)."},
      pose_one_ahead, solve_one_ahead, trace_one_ahead,
@@ -355,8 +356,8 @@ static const struct lesson rows[] = {
     {"2.6", "Shifting the logits is free, scaling them is not", "1.1.2",
      6, "What does this change do to the token's probabilities?", NULL,
      LESSON_CHOICE, 0,
-     {"nothing beyond rounding", "the largest grows",
-      "the largest shrinks"},
+     {"nothing beyond rounding", "the largest probability grows",
+      "the largest probability shrinks"},
      {"The softmax depends on differences of logits only.",
       "What does the change do to the difference between the largest "
       "logit and the others?",

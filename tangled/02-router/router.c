@@ -37,7 +37,7 @@ static double softmax_row(real *p, const real *z, size_t experts)
 {
     double most = (double)z[0], sum = 0;
     for (size_t i = 1; i < experts; i++)
-        if (!((double)z[i] <= most)) most = (double)z[i];
+        if ((double)z[i] > most) most = (double)z[i];
     /* carry what is not a number through the row */
     for (size_t i = 0; i < experts; i++)
         if (isnan((double)z[i])) most = NAN;

@@ -217,7 +217,7 @@ static void run_expert(const struct ffn *expert, struct topk_work *work,
 {
     struct ffn_trace trace = {first_rows(work->trace.pre, rows),
                               first_rows(work->trace.hidden, rows),
-                              first_rows(work->trace.slope, rows)};
+                              first_rows(work->trace.dpre, rows)};
     ffn_forward(expert, first_rows(work->out, rows),
                 first_rows(work->in, rows), &trace);
     work->expert_rows += rows;
