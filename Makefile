@@ -95,6 +95,10 @@ chapter_goals := $(numbers:%=chapter%)
 $(chapter_goals): chapter%: $(BUILD)/chapter%
 	@$< $(ARGS)
 
+# Asked for a chapter that does not exist.
+chapter%:
+	@echo "make: there is no chapter $*; there are: $(numbers) (try make chapter$(firstword $(numbers)))" >&2; exit 2
+
 ## make programs: build all chapters' programs
 .PHONY: programs
 programs: $(programs)
