@@ -9,6 +9,7 @@ BUILD ?= build$(AUTHOR:%=/author)$(FLAVOR:%=/%)
 CFLAGS ?= -O3 -g
 
 hash := \#
+MAKEFLAGS += --no-builtin-rules
 goals := $(or $(MAKECMDGOALS),all)
 untangled := help clean lint check-tangled $(if $(AUTHOR),,test)
 need = $(foreach tool,$1,$(if $(shell command -v $(tool) 2>/dev/null),,\
