@@ -35,6 +35,13 @@ uint64_t check_seed(void)
 
 struct random check_random(void) { return random_seeded(check_seed()); }
 
+struct matrix check_matrix(struct random *random, size_t rows, size_t cols, double a)
+{
+    struct matrix m = matrix_new(rows, cols);
+    for (size_t i = 0; i < rows * cols; i++) m.at[i] = (real)random_symmetric(random, a);
+    return m;
+}
+
 /* ---- Commands ---- */
 
 static char *slurp(FILE *file)

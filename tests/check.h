@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <CUnit/CUnit.h>
+#include "matrix.h"
 #include "random.h"
 
 #define SUITE(n) void suite_chapter##n(void); void suite_chapter##n(void)
@@ -41,6 +42,9 @@ void check_case(const char *claim, void (*test)(void));
  * runner prints and `make test3 SEED=7` sets. */
 uint64_t check_seed(void);
 struct random check_random(void);
+
+/* Random numbers in [-a, a). Free the result with matrix_free. */
+struct matrix check_matrix(struct random *random, size_t rows, size_t cols, double a);
 
 /* Run a shell command. Free the result with check_free. */
 struct check_output {

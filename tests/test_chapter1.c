@@ -10,14 +10,6 @@
 
 extern const struct lesson_table lessons1;
 
-static struct matrix random_matrix(struct random *r, size_t rows, size_t cols)
-{
-    struct matrix m = matrix_new(rows, cols);
-    for (size_t i = 0; i < rows * cols; i++)
-        m.at[i] = (real)random_symmetric(r, 1);
-    return m;
-}
-
 static double largest_difference(struct matrix a, struct matrix b)
 {
     double most = 0;
@@ -134,7 +126,7 @@ static void products(void)
     struct random r = check_random();
     for (int round = 0; round < 60; round++) {
         size_t m = random_below(&r, 20), k = random_below(&r, 40), n = random_below(&r, 20);
-        struct matrix a = random_matrix(&r, m, k), b = random_matrix(&r, k, n);
+        struct matrix a = check_matrix(&r, m, k, 1), b = check_matrix(&r, k, n, 1);
         struct matrix at = transposed(a), bt = transposed(b);
         struct matrix want = matrix_new(m, n), out = matrix_new(m, n);
         naive_product(want, a, b);
@@ -189,9 +181,9 @@ static struct block block_new(struct random *r, size_t tokens, size_t width,
                               size_t hidden, enum ffn_activation activation)
 {
     struct block b = {ffn_new(width, hidden, activation, r),
-        ffn_new(width, hidden, activation, r), random_matrix(r, tokens, width),
+        ffn_new(width, hidden, activation, r), check_matrix(r, tokens, width, 1),
         matrix_new(tokens, width), matrix_new(tokens, width),
-        random_matrix(r, tokens, width), ffn_trace_new(tokens, hidden)};
+        check_matrix(r, tokens, width, 1), ffn_trace_new(tokens, hidden)};
     for (size_t j = 0; j < hidden; j++) b.ffn.b1.at[j] = (real)random_symmetric(r, 0.3);
     for (size_t d = 0; d < width; d++) b.ffn.b2.at[d] = (real)random_symmetric(r, 0.3);
     return b;

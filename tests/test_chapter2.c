@@ -16,13 +16,6 @@ extern const struct lesson_table lessons2;
 #define EPSILON FLT_EPSILON
 #endif
 
-static struct matrix random_matrix(struct random *r, size_t rows, size_t cols, double a)
-{
-    struct matrix m = matrix_new(rows, cols);
-    for (size_t i = 0; i < rows * cols; i++) m.at[i] = (real)random_symmetric(r, a);
-    return m;
-}
-
 static void program(void) { check_program(2); }
 static void lessons(void) { check_lessons(&lessons2, 200, ""); }
 
@@ -43,7 +36,7 @@ static void rows_sum_to_one(void)
     for (size_t s = 0; s < 8; s++)
         for (size_t a = 0; a < 5; a++) {
             size_t experts = sizes[s];
-            struct matrix z = random_matrix(&r, 20, experts, spreads[a]);
+            struct matrix z = check_matrix(&r, 20, experts, spreads[a]);
             struct matrix p = matrix_new(20, experts);
             router_softmax(p, NULL, z);
             for (size_t t = 0; t < 20; t++) {
@@ -59,7 +52,7 @@ static void rows_sum_to_one(void)
 static void by_definition(void)
 {
     struct random r = check_random();
-    struct matrix z = random_matrix(&r, 50, 7, 8), p = matrix_new(50, 7);
+    struct matrix z = check_matrix(&r, 50, 7, 8), p = matrix_new(50, 7);
     double log_z[50];
     router_softmax(p, log_z, z);
     for (size_t t = 0; t < 50; t++) {
@@ -76,7 +69,7 @@ static void by_definition(void)
 static void order_and_shift(void)
 {
     struct random r = check_random();
-    struct matrix z = random_matrix(&r, 40, 6, 3), p = matrix_new(40, 6), q = matrix_new(40, 6);
+    struct matrix z = check_matrix(&r, 40, 6, 3), p = matrix_new(40, 6), q = matrix_new(40, 6);
     router_softmax(p, NULL, z);
     for (size_t t = 0; t < 40; t++)
         for (size_t i = 0; i < 6; i++)
@@ -161,7 +154,7 @@ static void permuted_tokens(void)
 {
     struct random r = check_random();
     struct router router = router_new(5, 4, 1, &r);
-    struct matrix x = random_matrix(&r, 30, 5, 1), shuffled = matrix_new(30, 5);
+    struct matrix x = check_matrix(&r, 30, 5, 1), shuffled = matrix_new(30, 5);
     struct matrix z = matrix_new(30, 4), other = matrix_new(30, 4);
     for (size_t t = 0; t < 30; t++)
         memcpy(matrix_row(shuffled, t * 7 % 30), matrix_row(x, t), 5 * sizeof(real));
@@ -208,7 +201,7 @@ static void uniform_is_one(void)
     for (size_t s = 0; s < 8; s++) {
         size_t experts = sizes[s], tokens = 64 * experts;
         struct router router = {matrix_new(6, experts)};
-        struct matrix x = random_matrix(&r, tokens, 6, 1), p = matrix_new(tokens, experts);
+        struct matrix x = check_matrix(&r, tokens, 6, 1), p = matrix_new(tokens, experts);
         double loss = 0, all = 0, *share = calloc(experts, sizeof *share);
         CU_ASSERT_FATAL(share != NULL);
         for (size_t i = 0; i < experts; i++) all += share[i] = random_uniform(&r) + 0.1;
@@ -231,7 +224,7 @@ static void uniform_is_one(void)
 static void slopes_sum_to_zero(void)
 {
     struct random r = check_random();
-    struct matrix p = random_matrix(&r, 30, 9, 3), a = random_matrix(&r, 30, 9, 1);
+    struct matrix p = check_matrix(&r, 30, 9, 3), a = check_matrix(&r, 30, 9, 1);
     struct matrix dz = matrix_new(30, 9);
     router_softmax(p, NULL, p);
     router_softmax_backward(dz, p, a);
@@ -261,8 +254,8 @@ static void gradients(void)
         size_t tokens = 1 + random_below(&r, 5), width = 1 + random_below(&r, 5);
         size_t experts = 2 + random_below(&r, 5);
         struct whole w = {router_new(width, experts, 1, &r), router_new(width, experts, 1, &r),
-            random_matrix(&r, tokens, width, 2), matrix_new(tokens, experts),
-            matrix_new(tokens, experts), random_matrix(&r, tokens, experts, 1),
+            check_matrix(&r, tokens, width, 2), matrix_new(tokens, experts),
+            matrix_new(tokens, experts), check_matrix(&r, tokens, experts, 1),
             matrix_new(tokens, experts), matrix_new(tokens, width)};
         whole_loss(&w);
         router_softmax_backward(w.dz, w.p, w.a);

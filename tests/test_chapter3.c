@@ -12,13 +12,6 @@ extern const struct lesson_table lessons3;
 
 static const enum topk_gate gates[] = {TOPK_SOFTMAX, TOPK_RENORM, TOPK_SIGMOID};
 
-static struct matrix random_matrix(struct random *r, size_t rows, size_t cols, double a)
-{
-    struct matrix m = matrix_new(rows, cols);
-    for (size_t i = 0; i < rows * cols; i++) m.at[i] = (real)random_symmetric(r, a);
-    return m;
-}
-
 static void program(void) { check_program(3); }
 static void lessons(void) { check_lessons(&lessons3, 200, ""); }
 
@@ -128,7 +121,7 @@ static void gates_by_definition(void)
     struct random r = check_random();
     for (int round = 0; round < 100; round++) {
         size_t experts = 1 + random_below(&r, 12), top_k = 1 + random_below(&r, experts);
-        struct matrix z = random_matrix(&r, 5, experts, 4), p = matrix_new(5, experts);
+        struct matrix z = check_matrix(&r, 5, experts, 4), p = matrix_new(5, experts);
         struct routes routes = routes_new(5, experts, top_k);
         router_softmax(p, NULL, z);
         topk_select(&routes, z);
@@ -170,7 +163,7 @@ static void deep_sigmoids(void)
 static void all_kept(void)
 {
     struct random r = check_random();
-    struct matrix z = random_matrix(&r, 10, 5, 2);
+    struct matrix z = check_matrix(&r, 10, 5, 2);
     struct routes a = routes_new(10, 5, 5), b = routes_new(10, 5, 5);
     topk_select(&a, z), topk_select(&b, z);
     topk_weigh(&a, TOPK_SOFTMAX, z), topk_weigh(&b, TOPK_RENORM, z);
@@ -194,7 +187,7 @@ enum { WIDTH = 5, HIDDEN = 7 };
 static struct layer layer_new(struct random *r, size_t tokens, size_t experts, size_t top_k,
                               enum topk_gate gate)
 {
-    struct layer l = {random_matrix(r, tokens, WIDTH, 1), random_matrix(r, tokens, experts, 2),
+    struct layer l = {check_matrix(r, tokens, WIDTH, 1), check_matrix(r, tokens, experts, 2),
         matrix_new(tokens, WIDTH), matrix_new(tokens, WIDTH), .count = experts,
         .routes = routes_new(tokens, experts, top_k),
         .work = topk_work_new(tokens, WIDTH, HIDDEN)};
@@ -327,7 +320,7 @@ static void uniform_is_one(void)
     for (size_t i = 0; i < 14; i++) {
         size_t experts = sizes[i / 2], tokens = 50, top_k = 1 + random_below(&r, experts);
         int zero = i % 2;
-        struct matrix z = random_matrix(&r, tokens, experts, zero ? 0 : 2), p = matrix_new(tokens, experts);
+        struct matrix z = check_matrix(&r, tokens, experts, zero ? 0 : 2), p = matrix_new(tokens, experts);
         struct routes routes = routes_new(tokens, experts, top_k);
         double *f = calloc(experts, sizeof *f), sum = 0, loss = 0;
         CU_ASSERT_FATAL(f != NULL);
@@ -360,7 +353,7 @@ static void uniform_is_one(void)
 static void top_one_hears_nothing(void)
 {
     struct random r = check_random();
-    struct matrix z = random_matrix(&r, 15, 6, 2), a = random_matrix(&r, 15, 1, 3);
+    struct matrix z = check_matrix(&r, 15, 6, 2), a = check_matrix(&r, 15, 1, 3);
     struct matrix dz = matrix_new(15, 6);
     struct routes routes = routes_new(15, 6, 1);
     topk_select(&routes, z);
@@ -412,7 +405,7 @@ static void gradients(void)
         size_t experts = 2 + random_below(&r, 6), top_k = 1 + random_below(&r, experts);
         size_t tokens = 1 + random_below(&r, 4);
         struct weighing w = {routes_new(tokens, experts, top_k), gates[round % 3],
-            random_matrix(&r, tokens, experts, 3), random_matrix(&r, tokens, top_k, 1),
+            check_matrix(&r, tokens, experts, 3), check_matrix(&r, tokens, top_k, 1),
             matrix_new(tokens, experts)};
         topk_select(&w.routes, w.z);
         if (margin(&w) > 1e-3) { /* no choice flips within a step */
