@@ -141,16 +141,31 @@ static void products(void)
     }
 }
 
-static void misfit(void (*product)(struct matrix, struct matrix, struct matrix),
-                   size_t rows, size_t a, size_t b)
+/* Every dimension of every product, one wrong at a time. */
+static void misfit_nn(void) { matmul(matrix_new(2, 7), matrix_new(2, 3), matrix_new(4, 7)); }
+static void misfit_tn(void) { matmul_tn(matrix_new(3, 7), matrix_new(2, 3), matrix_new(4, 7)); }
+static void misfit_nt(void) { matmul_nt(matrix_new(2, 4), matrix_new(2, 3), matrix_new(4, 7)); }
+static void rows_nn(void) { matmul(matrix_new(9, 7), matrix_new(2, 3), matrix_new(3, 7)); }
+static void rows_tn(void) { matmul_tn(matrix_new(9, 7), matrix_new(2, 3), matrix_new(2, 7)); }
+static void rows_nt(void) { matmul_nt(matrix_new(9, 4), matrix_new(2, 3), matrix_new(4, 3)); }
+static void cols_nn(void) { matmul(matrix_new(2, 9), matrix_new(2, 3), matrix_new(3, 7)); }
+static void cols_tn(void) { matmul_tn(matrix_new(3, 9), matrix_new(2, 3), matrix_new(2, 7)); }
+static void cols_nt(void) { matmul_nt(matrix_new(2, 9), matrix_new(2, 3), matrix_new(4, 3)); }
+static void too_large(void) { matrix_new((size_t)-1 / 2, 4); }
+static void misfit_rows(void)
 {
-    struct matrix out = matrix_new(rows, 7), left = matrix_new(2, a), right = matrix_new(b, 7);
-    product(out, left, right);
+    matrix_add(matrix_new(2, 3), matrix_new(2, 3), 1, matrix_new(4, 3));
 }
-static void misfit_nn(void) { misfit(matmul, 2, 3, 4); }
-static void misfit_tn(void) { misfit(matmul_tn, 3, 3, 4); }
-static void misfit_nt(void) { misfit(matmul_nt, 2, 3, 4); }
-static void misfit_out(void) { misfit(matmul, 9, 3, 3); }
+static void misfit_first(void)
+{
+    matrix_add(matrix_new(2, 3), matrix_new(2, 4), 1, matrix_new(2, 3));
+}
+static void misfit_vectors(void)
+{
+    struct random r = random_seeded(1);
+    struct charlm model = charlm_new(4, 8, FFN_RELU, &r);
+    charlm_embed(&model, matrix_new(3, 5), "abc");
+}
 static void misfit_x(void)
 {
     struct random r = random_seeded(1);
@@ -168,7 +183,16 @@ static void broken_shapes(void)
     check_aborts(misfit_nn, "matrix.c [2, 3] [4, 7] rows");
     check_aborts(misfit_tn, "matmul_tn [2, 3] [4, 7]");
     check_aborts(misfit_nt, "matmul_nt [2, 3] [4, 7]");
-    check_aborts(misfit_out, "[9, 7] [2, 3] [3, 7]");
+    check_aborts(rows_nn, "[9, 7] [2, 3] [3, 7]");
+    check_aborts(rows_tn, "[9, 7] [2, 3] [2, 7]");
+    check_aborts(rows_nt, "[9, 4] [2, 3] [4, 3]");
+    check_aborts(cols_nn, "[2, 9] [2, 3] [3, 7]");
+    check_aborts(cols_tn, "[3, 9] [2, 3] [2, 7]");
+    check_aborts(cols_nt, "[2, 9] [2, 3] [4, 3]");
+    check_aborts(too_large, "matrix.c memory");
+    check_aborts(misfit_rows, "[2, 3] [4, 3]");
+    check_aborts(misfit_first, "[2, 3] [2, 4]");
+    check_aborts(misfit_vectors, "charlm.c [3, 4] [3, 5]");
     check_aborts(misfit_x, "[5, 3] [4, 8]");
     check_aborts(misfit_sum, "matrix.c: [2, 3] [3, 2]");
 }

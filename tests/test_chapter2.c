@@ -176,8 +176,27 @@ static void wrong_output(void)
 {
     router_softmax(matrix_new(3, 8), NULL, matrix_new(3, 7));
 }
+static void wrong_rows(void) { router_softmax(matrix_new(2, 7), NULL, matrix_new(3, 7)); }
+static void wrong_logits(void)
+{
+    struct random r = random_seeded(1);
+    struct router router = router_new(4, 8, 1, &r);
+    router_forward(&router, matrix_new(3, 7), matrix_new(3, 4));
+}
+static void wrong_dlogits(void)
+{
+    router_softmax_backward(matrix_new(3, 6), matrix_new(3, 7), matrix_new(3, 7));
+}
+static void wrong_dprobabilities(void)
+{
+    router_softmax_backward(matrix_new(3, 7), matrix_new(3, 7), matrix_new(2, 7));
+}
 static void broken_shapes(void)
 {
+    check_aborts(wrong_rows, "router.c [3, 7] [2, 7]");
+    check_aborts(wrong_logits, "router.c [3, 8] [3, 7]");
+    check_aborts(wrong_dlogits, "router.c [3, 7] [3, 6]");
+    check_aborts(wrong_dprobabilities, "router.c [3, 7] [2, 7]");
     check_aborts(wrong_width, "router.c [3, 4] [3, 5]");
     check_aborts(wrong_output, "router.c [3, 7] [3, 8]");
 }

@@ -107,8 +107,39 @@ static void wrong_logits(void)
     struct routes routes = routes_new(3, 4, 1);
     topk_select(&routes, matrix_new(3, 5));
 }
+static void weigh_wrong(void)
+{
+    struct routes routes = routes_new(3, 4, 2);
+    topk_weigh(&routes, TOPK_RENORM, matrix_new(2, 4));
+}
+static void backward_wrong(size_t dlogits, size_t dgate, size_t logits)
+{
+    struct routes routes = routes_new(3, 4, 2);
+    topk_weigh_backward(&routes, TOPK_RENORM, matrix_new(3, dlogits), matrix_new(3, dgate),
+                        matrix_new(3, logits));
+}
+static void backward_dlogits(void) { backward_wrong(5, 2, 4); }
+static void backward_dgate(void) { backward_wrong(4, 3, 4); }
+static void backward_logits(void) { backward_wrong(4, 2, 6); }
+static void forward_wrong(size_t y, size_t x)
+{
+    struct random r = random_seeded(1);
+    struct ffn experts[4];
+    for (size_t e = 0; e < 4; e++) experts[e] = ffn_new(2, 3, FFN_RELU, &r);
+    struct routes routes = routes_new(3, 4, 2);
+    struct topk_work work = topk_work_new(3, 2, 3);
+    topk_forward(matrix_new(y, 2), matrix_new(x, 2), &routes, experts, &work);
+}
+static void forward_y(void) { forward_wrong(4, 3); }
+static void forward_x(void) { forward_wrong(2, 2); }
 static void broken_contracts(void)
 {
+    check_aborts(weigh_wrong, "topk.c [3, 4] [2, 4]");
+    check_aborts(backward_dlogits, "topk.c [3, 4] [3, 5]");
+    check_aborts(backward_dgate, "topk.c [3, 2] [3, 3]");
+    check_aborts(backward_logits, "topk.c [3, 4] [3, 6]");
+    check_aborts(forward_y, "topk.c [3, 2] [4, 2]");
+    check_aborts(forward_x, "topk.c [3, 2] [2, 2]");
     check_aborts(impossible_k, "topk.c 5 4");
     check_aborts(no_k, "topk.c 0 4");
     check_aborts(wrong_logits, "topk.c [3, 4] [3, 5]");
