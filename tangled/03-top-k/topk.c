@@ -94,10 +94,15 @@ static void weigh_row(real *g, const size_t *chosen, size_t top_k,
                       const real *z, size_t experts,
                       enum topk_gate gate, size_t *count)
 {
-    double most = score(gate, (double)z[chosen[0]], count), sum = 0;
+    /* find the largest score of the row */
+    size_t terms = gate == TOPK_SOFTMAX ? experts : top_k;
+    double most = -INFINITY, sum = 0;
+    for (size_t j = 0; j < terms; j++) {
+        size_t i = gate == TOPK_SOFTMAX ? j : chosen[j];
+        most = fmax(most, score(gate, (double)z[i], count));
+    }
     if (!countable(z, experts)) most = NAN;
     /* add up the exponentials of the row */
-    size_t terms = gate == TOPK_SOFTMAX ? experts : top_k;
     for (size_t j = 0; j < terms; j++) {
         size_t i = gate == TOPK_SOFTMAX ? j : chosen[j];
         double u = score(gate, (double)z[i], count);

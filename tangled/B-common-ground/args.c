@@ -32,8 +32,11 @@ static void allowed_values(char *out, size_t size,
             n += (size_t)snprintf(out + n, size - n, "%s %s",
                 i ? " or" : "", option->choices[i]);
     } else {
-        snprintf(out, size, "must be a %s from %.10g to %.10g",
-            option->kind == ARGS_COUNT ? "whole number" : "number",
+        /* say what a number may be */
+        snprintf(out, size, "must be %s from %.10g to %.10g",
+            option->kind == ARGS_COUNT ? "a whole number"
+            : option->kind == ARGS_NUMBER ? "a number"
+            : "weights like 9,2,2,2, not all zero, each",
             option->least, option->most);
     }
 }
@@ -46,9 +49,15 @@ static void current_value(char *out, size_t size,
         snprintf(out, size, "%g", *(const double *)option->value);
     else if (option->kind == ARGS_COUNT)
         snprintf(out, size, "%zu", *(const size_t *)option->value);
-    else
+    else if (option->kind == ARGS_CHOICE)
         snprintf(out, size, "%s",
             option->choices[*(const size_t *)option->value]);
+    else
+        /* list the shares */
+        for (size_t i = 0, n = 0; i < ((struct args_shares *)option->value)
+                 ->count && n < size; i++)
+            n += (size_t)snprintf(out + n, size - n, "%s%g", i ? "," : "",
+                ((struct args_shares *)option->value)->at[i]);
 }
 
 /* reject an option's value */
@@ -88,6 +97,28 @@ static void print_help(const struct args *args)
 }
 
 /* read a value */
+/* read shares */
+static int read_shares(const struct args_option *option,
+                       const char *word)
+{
+    struct args_shares list = {0, {0}};
+    double sum = 0;
+    for (char *end; ; word = end + 1) {
+        /* read one share */
+        double share = strtod(word, &end);
+        if (end == word || !(share >= option->least && share <= option->most)
+            || list.count == ARGS_SHARES_MOST)
+            return 0;
+        list.at[list.count++] = share;
+        sum += share;
+        if (!*end) break;
+        if (*end != ',') return 0;
+    }
+    if (sum > 0) *(struct args_shares *)option->value = list;
+    return sum > 0;
+}
+
+/* read any value */
 static int read_value(const struct args_option *option,
                       const char *word)
 {
@@ -101,6 +132,8 @@ static int read_value(const struct args_option *option,
             }
         return 0;
     }
+    if (option->kind == ARGS_SHARES) return read_shares(option, word);
+    /* refuse what is no count */
     if (option->kind == ARGS_COUNT && (*word < '0' || *word > '9'))
         return 0;
     errno = 0;

@@ -5,7 +5,11 @@
 
 enum args_kind { ARGS_COUNT,    /* size_t, least <= value <= most */
                  ARGS_NUMBER,   /* double, least <= value <= most */
-                 ARGS_CHOICE }; /* size_t, an index into choices */
+                 ARGS_CHOICE,   /* size_t, an index into choices */
+                 ARGS_SHARES }; /* struct args_shares, each weight
+                                   in least..most, not all zero */
+enum { ARGS_SHARES_MOST = 256 };
+struct args_shares { size_t count; double at[ARGS_SHARES_MOST]; };
 
 struct args_option {
     const char *name, *help;    /* "--top-k", what it sets */

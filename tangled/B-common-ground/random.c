@@ -1,3 +1,4 @@
+#include <math.h>
 #include "random.h"
 
 struct random random_seeded(uint64_t seed)
@@ -28,4 +29,11 @@ size_t random_below(struct random *random, size_t n)
 double random_symmetric(struct random *random, double a)
 {
     return a * (2 * random_uniform(random) - 1);
+}
+
+/* bend two numbers into a normal one */
+double random_normal(struct random *random)
+{
+    double radius = sqrt(-2 * log(1 - random_uniform(random)));
+    return radius * cos(6.283185307179586 * random_uniform(random));
 }

@@ -17,4 +17,7 @@ size_t random_below(struct random *random, size_t n); /* in 0..n-1 */
 /* In [-a, a): mean 0, standard deviation a / sqrt(3). */
 double random_symmetric(struct random *random, double a);
 
+/* Normal: mean 0, standard deviation 1. */
+double random_normal(struct random *random);
+
 #endif

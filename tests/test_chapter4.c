@@ -1,0 +1,308 @@
+/* Chapter 4: the auxiliary loss, and other ways to balance. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "balance.h"
+#include "check.h"
+#include "lessons.h"
+#include "router.h"
+
+extern const struct lesson_table lessons4;
+
+enum { MOST = 256 };
+static const size_t sizes[] = {2, 3, 4, 8, 60, 64, 256};
+static const size_t choices[] = {1, 2, 8};
+
+static void program(void) { check_program(4); }
+static void lessons(void) { check_lessons(&lessons4, 200, ""); }
+
+/* The loss of real routes: softmax, selection and all. */
+static double routed_loss(struct matrix z, size_t top_k)
+{
+    double f[MOST], mean[MOST];
+    struct matrix p = matrix_new(z.rows, z.cols);
+    struct routes r = routes_new(z.rows, z.cols, top_k);
+    router_softmax(p, NULL, z);
+    topk_select(&r, z);
+    balance_load(f, &r), balance_mean(mean, p);
+    matrix_free(&p), routes_free(&r);
+    return balance_loss(f, mean, z.cols);
+}
+
+static void even(double *share, size_t n)
+{
+    for (size_t i = 0; i < n; i++) share[i] = 1 / (double)n;
+}
+
+static void drawn(double *share, size_t n, struct random *r)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += share[i] = random_uniform(r) + 0.01;
+    for (size_t i = 0; i < n; i++) share[i] /= sum;
+}
+
+/* Three ways, since uniform P alone gives 1 for any f. */
+static void uniform_is_one(void)
+{
+    struct random r = check_random();
+    double f[MOST], p[MOST];
+    for (size_t i = 0; i < 7; i++)
+        for (size_t j = 0; j < 3; j++) {
+            size_t experts = sizes[i], top_k = choices[j];
+            if (top_k > experts) continue;
+            struct matrix z = matrix_new(64 * experts, experts);
+            CU_ASSERT_DOUBLE_EQUAL(routed_loss(z, top_k), 1, 1e-6);
+            matrix_free(&z);
+            even(f, experts), drawn(p, experts, &r);
+            CU_ASSERT_DOUBLE_EQUAL(balance_loss(f, p, experts), 1, 1e-6);
+            even(p, experts);
+            CU_ASSERT_DOUBLE_EQUAL(balance_loss(f, p, experts), 1, 1e-6);
+        }
+}
+
+/* Real routes that are even: token t prefers experts t, t + 1, ... */
+static void even_routes(void)
+{
+    for (size_t i = 0; i < 7; i++)
+        for (size_t j = 0; j < 3; j++) {
+            size_t experts = sizes[i], top_k = choices[j];
+            if (top_k > experts) continue;
+            double f[MOST];
+            struct matrix z = matrix_new(2 * experts, experts);
+            struct routes r = routes_new(2 * experts, experts, top_k);
+            for (size_t t = 0; t < z.rows; t++)
+                for (size_t k = 0; k < top_k; k++)
+                    matrix_row(z, t)[(t + k) % experts] = (real)(2 + k);
+            topk_select(&r, z);
+            balance_load(f, &r);
+            for (size_t e = 0; e < experts; e++)
+                CU_ASSERT_DOUBLE_EQUAL(f[e], 1 / (double)experts, 1e-12);
+            CU_ASSERT_DOUBLE_EQUAL(routed_loss(z, top_k), 1, 1e-6);
+            matrix_free(&z), routes_free(&r);
+        }
+}
+
+static void skew_and_collapse(void)
+{
+    double skew[] = {9 / 15.0, 2 / 15.0, 2 / 15.0, 2 / 15.0};
+    CU_ASSERT_DOUBLE_EQUAL(balance_loss(skew, skew, 4), 1.65333333333, 1e-10);
+    for (size_t i = 0; i < 7; i++)
+        for (size_t j = 0; j < 3; j++) {
+            size_t experts = sizes[i], top_k = choices[j];
+            if (top_k > experts) continue;
+            struct matrix z = matrix_new(48, experts);
+            for (size_t n = 0; n < 48 * experts; n++)
+                if (n % experts >= top_k) z.at[n] = (real)-INFINITY;
+            CU_ASSERT_DOUBLE_EQUAL(routed_loss(z, top_k),
+                                   (double)experts / (double)top_k, 1e-4);
+            matrix_free(&z);
+        }
+}
+
+static void below_one(void)
+{
+    for (size_t i = 0; i < 7; i++) {
+        size_t experts = sizes[i];
+        struct matrix z = matrix_new(2 * experts, experts);
+        for (size_t t = 1; t < experts; t++)
+            for (size_t e = 0; e < experts; e++)
+                if (e != t) matrix_row(z, t)[e] = (real)-INFINITY;
+        double e = (double)experts;
+        CU_ASSERT_DOUBLE_EQUAL(routed_loss(z, 1), 1 - (e - 1) / (4 * e), 1e-6);
+        matrix_free(&z);
+    }
+}
+
+static double sum_of(const double *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += x[i];
+    return sum;
+}
+
+static void fractions(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 60; round++) {
+        size_t experts = 1 + random_below(&r, 9), top_k = 1 + random_below(&r, experts);
+        size_t tokens = 1 + random_below(&r, 30);
+        double first[9], gate[9], chosen[9], f[9], p[9];
+        struct matrix z = check_matrix(&r, tokens, experts, 3), soft = matrix_new(tokens, experts);
+        struct routes routes = routes_new(tokens, experts, top_k);
+        router_softmax(soft, NULL, z);
+        topk_select(&routes, z), topk_weigh(&routes, TOPK_SOFTMAX, z);
+        balance_first(first, &routes), balance_gate(gate, &routes);
+        balance_chosen(chosen, &routes), balance_load(f, &routes), balance_mean(p, soft);
+        CU_ASSERT_DOUBLE_EQUAL(sum_of(first, experts), 1, 1e-9);
+        CU_ASSERT_DOUBLE_EQUAL(sum_of(gate, experts), 1, 1e-9);
+        CU_ASSERT_DOUBLE_EQUAL(sum_of(chosen, experts), (double)top_k, 1e-9);
+        CU_ASSERT_DOUBLE_EQUAL(sum_of(f, experts), 1, 1e-9);
+        CU_ASSERT_DOUBLE_EQUAL(sum_of(p, experts), 1, 1e-6);
+        for (size_t e = 0; e < experts; e++) {
+            CU_ASSERT_DOUBLE_EQUAL(f[e] * (double)top_k, chosen[e], 1e-12);
+            CU_ASSERT(first[e] <= chosen[e] + 1e-12);
+            if (top_k == 1) CU_ASSERT_DOUBLE_EQUAL(first[e], chosen[e], 1e-12);
+        }
+        matrix_free(&z), matrix_free(&soft), routes_free(&routes);
+    }
+}
+
+static void measures(void)
+{
+    double one[] = {0, 1, 0, 0}, skew[] = {0.6, 0.4 / 3, 0.4 / 3, 0.4 / 3}, flat[64];
+    even(flat, 64);
+    CU_ASSERT_DOUBLE_EQUAL(balance_effective(flat, 64), 64, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(balance_simpson(flat, 64), 64, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(balance_cv2(flat, 64), 0, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(balance_max_violation(flat, 64), 0, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(balance_effective(one, 4), 1, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(balance_simpson(one, 4), 1, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(balance_cv2(one, 4), 3, 1e-12); /* E - 1 */
+    CU_ASSERT_DOUBLE_EQUAL(balance_max_violation(one, 4), 3, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(balance_effective(skew, 4), 3.04, 0.005);
+    CU_ASSERT_DOUBLE_EQUAL(balance_simpson(skew, 4), 2.42, 0.005);
+    CU_ASSERT_DOUBLE_EQUAL(balance_max_violation(skew, 4), 1.4, 1e-12);
+}
+
+/* Draw expert i's noise again, many times, and count how often it is chosen. */
+static void smooth_load(void)
+{
+    enum { T = 3, E = 5, K = 2, DRAWS = 20000 };
+    struct random r = check_random();
+    struct matrix z = check_matrix(&r, T, E, 1), noisy = matrix_new(T, E);
+    double load[E];
+    for (size_t i = 0; i < T * E; i++) noisy.at[i] = z.at[i] + (real)(0.7 * random_normal(&r));
+    balance_smooth_load(load, z, noisy, 0.7, K);
+    for (size_t e = 0; e < E; e++) {
+        double chosen = 0;
+        for (size_t t = 0; t < T; t++)
+            for (int draw = 0; draw < DRAWS; draw++) {
+                double mine = (double)matrix_row(z, t)[e] + 0.7 * random_normal(&r);
+                size_t ahead = 0;
+                for (size_t other = 0; other < E; other++)
+                    ahead += other != e && (double)matrix_row(noisy, t)[other] > mine;
+                chosen += ahead < K;
+            }
+        CU_ASSERT_DOUBLE_EQUAL(load[e], chosen / DRAWS, 0.03);
+    }
+    matrix_free(&z), matrix_free(&noisy);
+}
+
+static void normal_numbers(void)
+{
+    struct random r = check_random();
+    double sum = 0, square = 0, within = 0;
+    for (int i = 0; i < 100000; i++) {
+        double x = random_normal(&r);
+        CU_ASSERT_FATAL(isfinite(x));
+        sum += x, square += x * x, within += fabs(x) < 1;
+    }
+    CU_ASSERT(fabs(sum / 1e5) < 0.015 && fabs(square / 1e5 - 1) < 0.02);
+    CU_ASSERT(fabs(within / 1e5 - 0.6827) < 0.008);
+}
+
+static void bias_rule(void)
+{
+    double bias[] = {0, 1, -1, 0}, f[] = {0.5, 0.125, 0.125, 0.25};
+    balance_bias_update(bias, f, 4, 0.01);
+    CU_ASSERT_DOUBLE_EQUAL(bias[0], -0.01, 1e-15);
+    CU_ASSERT_DOUBLE_EQUAL(bias[1], 1.01, 1e-15);
+    CU_ASSERT_DOUBLE_EQUAL(bias[2], -0.99, 1e-15);
+    CU_ASSERT_EQUAL(bias[3], 0);
+}
+
+static void no_tokens(void)
+{
+    double f[3] = {9, 9, 9}, p[3] = {9, 9, 9};
+    struct matrix none = matrix_new(0, 3);
+    struct routes r = routes_new(0, 3, 2);
+    balance_load(f, &r), balance_mean(p, none);
+    CU_ASSERT_EQUAL(balance_loss(f, p, 3), 0);
+    CU_ASSERT_EQUAL(balance_z_loss(NULL, 0), 0);
+    matrix_free(&none), routes_free(&r);
+}
+
+static void bad_shares(void)
+{
+    static const char *const bad[] = {"0,0", "1,,2", ",1", "1,", "1;2", "1,-2", "1,nan", "a"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char command[120];
+        snprintf(command, sizeof command, "%s/chapter4 --shares '%s'", CHECK_BUILD, bad[i]);
+        struct check_output got = check_run(command);
+        CU_ASSERT(got.status == 2 && !*got.out && strstr(got.err, "weights like 9,2,2,2"));
+        check_free(&got);
+    }
+}
+
+/* One step against the gradient lowers the loss, f held fixed. */
+static void push_lowers(void)
+{
+    struct random r = check_random();
+    double f[6], mean[6];
+    struct matrix z = check_matrix(&r, 20, 6, 2), p = matrix_new(20, 6), dz = matrix_new(20, 6);
+    drawn(f, 6, &r);
+    router_softmax(p, NULL, z), balance_mean(mean, p);
+    double before = balance_loss(f, mean, 6);
+    balance_loss_backward(dz, p, f, 1);
+    matrix_add(z, z, (real)-0.5, dz);
+    router_softmax(p, NULL, z), balance_mean(mean, p);
+    CU_ASSERT(balance_loss(f, mean, 6) < before);
+    even(f, 6); /* an even load pushes nothing */
+    for (size_t i = 0; i < 120; i++) dz.at[i] = 0;
+    balance_loss_backward(dz, p, f, 1);
+    for (size_t i = 0; i < 120; i++) CU_ASSERT(fabs((double)dz.at[i]) < 1e-7);
+    matrix_free(&z), matrix_free(&p), matrix_free(&dz);
+}
+
+#ifdef REAL_DOUBLE
+
+struct batch { struct matrix z, p, dz; double f[9], mean[9], log_z[8]; int which; };
+
+static double batch_loss(void *context)
+{
+    struct batch *b = context;
+    router_softmax(b->p, b->log_z, b->z);
+    balance_mean(b->mean, b->p);
+    return b->which == 0 ? 0.3 * balance_loss(b->f, b->mean, b->z.cols)
+         : b->which == 1 ? 0.3 * balance_z_loss(b->log_z, b->z.rows)
+         : -0.3 * balance_entropy(b->mean, b->z.cols);
+}
+
+static void gradients(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 30; round++) {
+        size_t tokens = 1 + random_below(&r, 8), experts = 2 + random_below(&r, 8);
+        struct batch b = {check_matrix(&r, tokens, experts, 2), matrix_new(tokens, experts),
+            matrix_new(tokens, experts), {0}, {0}, {0}, round % 3};
+        drawn(b.f, experts, &r);
+        batch_loss(&b);
+        if (b.which == 0) balance_loss_backward(b.dz, b.p, b.f, 0.3);
+        if (b.which == 1) balance_z_loss_backward(b.dz, b.p, b.log_z, 0.3);
+        if (b.which == 2) balance_entropy_backward(b.dz, b.p, b.mean, 0.3);
+        CU_ASSERT(check_gradient(tokens * experts, b.z.at, b.dz.at, batch_loss, &b) < 1e-6);
+        matrix_free(&b.z), matrix_free(&b.p), matrix_free(&b.dz);
+    }
+}
+
+#endif
+
+SUITE(4) {
+    check_case("the program keeps its promises", program);
+    check_case("the lessons are sound", lessons);
+    check_case("uniform = 1, three ways", uniform_is_one);
+    check_case("even routes score 1, by the real router", even_routes);
+    check_case("skew 9:2:2:2 and full collapse", skew_and_collapse);
+    check_case("the family below one", below_one);
+    check_case("the fractions sum to what they must", fractions);
+    check_case("measures at even, skewed and collapsed", measures);
+    check_case("normal numbers are normal", normal_numbers);
+    check_case("the smooth load is the chance to be chosen", smooth_load);
+    check_case("biases move by the sign", bias_rule);
+    check_case("no tokens, no loss", no_tokens);
+    check_case("shares that are none are refused", bad_shares);
+    check_case("a step against the gradient lowers the loss", push_lowers);
+#ifdef REAL_DOUBLE
+    check_case("gradients of the losses, by differences", gradients);
+#endif
+}
