@@ -224,7 +224,10 @@ build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
 	done
 
 ## make test-pages: check the pages and the PDF in a browser and by tools
-test-pages: html pdf
+# One after the other: both weave into build/weave.
+test-pages:
+	@$(MAKE) --no-print-directory html
+	@$(MAKE) --no-print-directory pdf
 	@test -d tests/site/node_modules || { echo "The page checks are not installed. Type: ./setup test" >&2; exit 1; }
 	@mkdir -p build/test
 	@cd tests/site && node --test --test-concurrency=2 --test-reporter=tap >../../build/test/pages.tap 2>&1 || \

@@ -151,7 +151,7 @@ static void rows_nt(void) { matmul_nt(matrix_new(9, 4), matrix_new(2, 3), matrix
 static void cols_nn(void) { matmul(matrix_new(2, 9), matrix_new(2, 3), matrix_new(3, 7)); }
 static void cols_tn(void) { matmul_tn(matrix_new(3, 9), matrix_new(2, 3), matrix_new(2, 7)); }
 static void cols_nt(void) { matmul_nt(matrix_new(2, 9), matrix_new(2, 3), matrix_new(4, 3)); }
-static void too_large(void) { matrix_new((size_t)-1 / 2, 4); }
+static void too_large(void) { matrix_new((size_t)1 << (sizeof(size_t) * 4), (size_t)1 << (sizeof(size_t) * 4)); }
 static void misfit_rows(void)
 {
     matrix_add(matrix_new(2, 3), matrix_new(2, 3), 1, matrix_new(4, 3));

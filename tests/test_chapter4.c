@@ -113,6 +113,20 @@ static void below_one(void)
     }
 }
 
+/* Half of the experts idle, each token torn between its own and all of
+ * those: E / ((E - z) (z + 1)) with z = E / 2 idle, far below the family. */
+static void far_below_one(void)
+{
+    for (size_t busy = 1; busy <= 32; busy *= 2) {
+        struct matrix z = matrix_new(busy, 2 * busy);
+        for (size_t t = 0; t < busy; t++)
+            for (size_t e = 0; e < busy; e++)
+                if (e != t) matrix_row(z, t)[e] = (real)-INFINITY;
+        CU_ASSERT_DOUBLE_EQUAL(routed_loss(z, 1), 2 / ((double)busy + 1), 1e-6);
+        matrix_free(&z);
+    }
+}
+
 static double sum_of(const double *x, size_t n)
 {
     double sum = 0;
@@ -294,6 +308,7 @@ SUITE(4) {
     check_case("even routes score 1, by the real router", even_routes);
     check_case("skew 9:2:2:2 and full collapse", skew_and_collapse);
     check_case("the family below one", below_one);
+    check_case("idle experts: far below one", far_below_one);
     check_case("the fractions sum to what they must", fractions);
     check_case("measures at even, skewed and collapsed", measures);
     check_case("normal numbers are normal", normal_numbers);

@@ -5,9 +5,11 @@
 /* make a matrix */
 struct matrix matrix_new(size_t rows, size_t cols)
 {
-    size_t cells = rows * cols;
-    struct matrix m = {rows, cols, calloc(cells + 1, sizeof *m.at)};
-    if (m.at && (!cols || cells / cols == rows)) return m;
+    size_t most = (size_t)-1 / sizeof(real) - 1;
+    struct matrix m = {rows, cols, NULL};
+    if (!cols || rows <= most / cols)
+        m.at = calloc(rows * cols + 1, sizeof *m.at);
+    if (m.at) return m;
     fprintf(stderr, "matrix.c: no memory for a matrix [%zu, %zu]; "
             "make it smaller\n", rows, cols);
     abort();

@@ -87,6 +87,19 @@ static double below_one(void)
     return loss;
 }
 
+/* construct the batch with idle experts */
+static double half_idle(void)
+{
+    size_t busy = experts / 2;
+    struct matrix z = matrix_new(busy, experts);
+    for (size_t t = 0; t < busy; t++)
+        for (size_t e = 0; e < busy; e++)
+            if (e != t) matrix_row(z, t)[e] = (real)-INFINITY;
+    double loss = loss_of(z, 1, 1);
+    matrix_free(&z);
+    return loss;
+}
+
 /* train a small mixture */
 /* keep what a step needs */
 enum { BATCH = CHARLM_BATCH, WINDOW = 100, EVERY = 15 };
@@ -264,6 +277,7 @@ static void print_losses(FILE *out)
     print_value(out, "aux.uniform", uniform(1));
     print_value(out, "aux.collapse", collapsed());
     print_value(out, "aux.below_one", below_one());
+    print_value(out, "aux.half_idle", half_idle());
     print_value(out, "aux.hf_uniform", uniform(0));
     print_count(out, "aux.experts", experts);
     print_count(out, "aux.top_k", top_k);
@@ -308,7 +322,7 @@ static void print_run(FILE *out, const struct outcome *o)
     fprintf(out, "The auxiliary loss, E = %zu, K = %zu\n", experts,
             top_k);
     print_part(out, "The loss of constructed batches");
-    fprintf(out, "    even routing        %7.4f\n", uniform(1));
+    fprintf(out, "    even probabilities  %7.4f\n", uniform(1));
     fprintf(out, "    full collapse       %7.4f  E / K\n", collapsed());
     fprintf(out, "    skewed, below one   %7.4f  K = 1\n", below_one());
     if (!seeds) return;
