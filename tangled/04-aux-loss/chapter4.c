@@ -272,6 +272,7 @@ static struct outcome repeat(const struct charlm *model,
 }
 
 /* print what chapter 4 found */
+/* print the losses */
 static void print_losses(FILE *out)
 {
     print_value(out, "aux.uniform", uniform(1));
