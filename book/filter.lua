@@ -473,7 +473,8 @@ local function inline_svg(text, id, alt)
       text = text:gsub(what .. "=(['\"])%s*" .. black .. "%s*['\"]", what .. '=%1currentColor%1')
     end
   end
-  return (text:gsub('<svg', ('<svg role="img" aria-label="%s"'):format(html(alt)), 1))
+  local label = html(alt):gsub('%%', '%%%%')
+  return (text:gsub('<svg', ('<svg role="img" aria-label="%s"'):format(label), 1))
 end
 
 local function figure(div)
