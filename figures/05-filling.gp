@@ -4,7 +4,7 @@ set xlabel "tokens that have walked"
 set ylabel "slots taken"
 set xrange [0:64]
 set yrange [0:18]
-set key top left
+set key outside right
 plot 16 with lines linetype 8 dashtype 3 title "capacity", \
      data using 1:2 with steps linetype 1 linewidth 2 title "expert 0", \
      data using 1:3 with steps linetype 2 linewidth 2 title "expert 1", \

@@ -206,14 +206,15 @@ static struct lesson_answer nothing_lost(uint64_t seed)
 static struct lesson_answer no_residual(uint64_t seed)
 {
     struct token k = draw_token(seed);
-    k.x = k.x == 0 ? NAN : 0;
+    if (k.x == 0) return lesson_none();
+    k.x = 0;
     return lesson_value(leaves(&k, k.share_out));
 }
 
 static struct lesson_answer other_rule(uint64_t seed)
 {
     struct token k = draw_token(seed);
-    if (!k.free[0] && !k.free[1]) return lesson_value(NAN);
+    if (!k.free[0] && !k.free[1]) return lesson_none();
     return lesson_value(leaves(&k, !k.share_out));
 }
 
