@@ -371,7 +371,7 @@ static void contracts(void)
     check_aborts(wrong_dkept, "capacity.c dkept [T, K]");
     check_aborts(wrong_p, "capacity.c p [T, E]");
     check_aborts(wrong_factor, "capacity.c factor 1000");
-    check_aborts(no_experts, "capacity.c 0 experts");
+    check_aborts(no_experts, "capacity.c experts at least 1, 0");
     done(&breach);
 }
 

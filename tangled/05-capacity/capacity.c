@@ -12,9 +12,9 @@ size_t capacity_slots(double factor, size_t tokens, size_t top_k,
     /* refuse a factor that is none */
     if (!(factor >= 0 && factor <= 1000) || experts < 1
         || tokens * top_k > 1000000000) {
-        fprintf(stderr, "capacity.c: factor %g, %zu choices, %zu experts: "
-                "allowed are 0 to 1000, 1e9 at most, 1 at least\n", factor,
-                tokens * top_k, experts);
+        fprintf(stderr, "capacity.c: the factor must be from 0 to 1000, "
+                "the choices at most 1e9, the experts at least 1; got %g, "
+                "%zu, %zu\n", factor, tokens * top_k, experts);
         abort();
     }
     uint64_t millionths = (uint64_t)llround(factor * 1e6);
@@ -23,28 +23,21 @@ size_t capacity_slots(double factor, size_t tokens, size_t top_k,
 }
 
 /* make room for the slots */
-/* keep the place of a choice */
-struct capacity_place {
-    double before;    /* smaller comes first */
-    size_t position;  /* and among equals, this */
-    size_t choice;    /* t * K + k */
-};
-
 struct capacity capacity_new(size_t tokens, size_t experts,
                              size_t top_k)
 {
     size_t choices = tokens * top_k;
     struct capacity c = {0, calloc(choices + 1, sizeof *c.slot),
         calloc(experts, sizeof *c.taken),
-        calloc(choices + 1, sizeof *c.all)};
-    if (!c.slot || !c.taken || !c.all) abort();
+        calloc(choices + 1, sizeof *c.line)};
+    if (!c.slot || !c.taken || !c.line) abort();
     return c;
 }
 
 /* free the slots */
 void capacity_free(struct capacity *capacity)
 {
-    free(capacity->slot), free(capacity->taken), free(capacity->all);
+    free(capacity->slot), free(capacity->taken), free(capacity->line);
 }
 
 /* fill the slots */
@@ -69,10 +62,10 @@ static void line_up(struct capacity *c, const struct routes *routes,
             size_t choice = t * routes->top_k + k;
             double before = order == CAPACITY_POSITION ? 0
                 : -(double)matrix_row(p, t)[routes->expert[choice]];
-            c->all[n] = (struct capacity_place){before, n, choice};
+            c->line[n] = (struct capacity_place){before, n, choice};
         }
     if (order == CAPACITY_PROBABILITY)
-        qsort(c->all, n, sizeof *c->all, by_place);
+        qsort(c->line, n, sizeof *c->line, by_place);
 }
 
 void capacity_fill(struct capacity *c, const struct routes *routes,
@@ -85,7 +78,7 @@ void capacity_fill(struct capacity *c, const struct routes *routes,
     /* let the line walk */
     for (size_t e = 0; e < routes->experts; e++) c->taken[e] = 0;
     for (size_t i = 0; i < choices; i++) {
-        size_t choice = c->all[i].choice;
+        size_t choice = c->line[i].choice;
         size_t expert = routes->expert[choice];
         c->slot[choice] = c->taken[expert] < slots
             ? c->taken[expert]++ : CAPACITY_DROPPED;

@@ -2,6 +2,7 @@
 #define CAPACITY_H
 /* Which choices find a slot, which are dropped, what that wastes.
  * T tokens, E experts, K choices a token, C slots an expert. */
+#include <stdint.h>
 #include "topk.h"
 
 /* C = ceil(factor * K * T / E), exact for a factor with up to six
@@ -14,12 +15,16 @@ size_t capacity_slots(double factor, size_t tokens, size_t top_k,
  * second ones (Mesh TensorFlow); or the largest probabilities. */
 enum capacity_order { CAPACITY_POSITION, CAPACITY_PROBABILITY };
 
+/* hold the slots */
 #define CAPACITY_DROPPED SIZE_MAX
 struct capacity {
-    size_t slots;               /* C */
+    size_t slots;  /* C */
     size_t *slot;  /* [T, K]: 0..C-1 or CAPACITY_DROPPED */
     size_t *taken; /* [E] slots in use */
-    struct capacity_place *all; /* [T * K] room for the order */
+    struct capacity_place {
+        double before;           /* smaller is served first */
+        size_t position, choice; /* among equals; t * K + k */
+    } *line;                     /* [T * K], in the order served */
 };
 
 /* make and fill the slots */

@@ -2,6 +2,7 @@
 /* include what chapter 5 needs */
 #include <ctype.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,6 +302,19 @@ static void print_values(FILE *out, const struct batch *b)
 }
 
 /* print the run of chapter 5 */
+/* draw slots and refusals */
+static void print_slots(FILE *out, size_t slots, size_t wanted)
+{
+    double scale = slots > 16 ? 16 / (double)slots : 1;
+    int full = (int)(scale * (double)wanted + 0.5);
+    int line = (int)(scale * (double)slots + 0.5);
+    for (int i = 0; i < (full > line ? full : line) && i < 40; i++)
+        fprintf(out, "%s%c", i == line ? "|" : "",
+                i >= line ? 'x' : i < full ? '#' : '.');
+    fprintf(out, full > line ? "\n" : "|\n");
+}
+
+/* print the parts of the run */
 static void print_run(FILE *out, const struct batch *b)
 {
     const struct capacity_count *n = &b->count;
@@ -319,8 +333,7 @@ static void print_run(FILE *out, const struct batch *b)
         fprintf(out, "    expert %-3zu wanted by %4zu  refuses %4zu  "
                 "wastes %4zu  ", e, wanted, wanted - b->capacity.taken[e],
                 b->capacity.slots - b->capacity.taken[e]);
-        print_bar(out, share_of(wanted, b->capacity.slots) / 3, 24);
-        fprintf(out, "|\n");
+        print_slots(out, b->capacity.slots, wanted);
     }
     /* print the sums of the batch */
     fprintf(out, "    dropped %zu of %zu choices, %.2f %%\n", n->dropped,
@@ -341,18 +354,19 @@ static void print_filling(const struct batch *b)
     size_t *taken = calloc(experts, sizeof *taken);
     if (!taken) abort();
     /* name the columns of the filling */
-    printf("# token");
+    printf("# choice");
     for (size_t e = 0; e < experts; e++) printf("\texpert %zu", e);
     printf("\trefused\n");
-    for (size_t t = 0; t < tokens; t++) {
-        size_t e = b->routes.expert[t * top_k];
-        int kept = b->capacity.slot[t * top_k] != CAPACITY_DROPPED;
-        taken[e] += (size_t)kept;
+    for (size_t i = 0; i < tokens * top_k; i++) {
         /* print the slots taken so far */
-        printf("%zu", t + 1);
-        for (size_t i = 0; i < experts; i++) printf("\t%zu", taken[i]);
+        size_t choice = b->capacity.line[i].choice;
+        size_t expert = b->routes.expert[choice];
+        int kept = b->capacity.slot[choice] != CAPACITY_DROPPED;
+        taken[expert] += (size_t)kept;
+        printf("%zu", i + 1);
+        for (size_t e = 0; e < experts; e++) printf("\t%zu", taken[e]);
         if (kept) printf("\tNaN\n");
-        else printf("\t%zu\n", taken[e]);
+        else printf("\t%zu\n", taken[expert]);
     }
     free(taken);
 }
@@ -363,8 +377,9 @@ static void print_sweep(void)
     static const double hot[] = {0, 0.3, 0.6};
     double *share = calloc(experts, sizeof *share);
     if (!share) abort();
-    printf("# factor\tdropped, even\twasted, even\tdropped, 30 %%\t"
-           "wasted, 30 %%\tdropped, 60 %%\twasted, 60 %%\n");
+    printf("# factor\tdropped, balanced\twasted, balanced\t"
+           "dropped, 30 %%\twasted, 30 %%\tdropped, 60 %%\t"
+           "wasted, 60 %%\n");
     for (size_t step = 8; step <= 64; step++) {
         /* print a row of the sweep */
         double cf = (double)step / 16;

@@ -411,7 +411,8 @@ static void trace_empty(uint64_t seed, FILE *out)
 static const struct lesson rows[] = {
     {"5.1", "A capacity factor without its formula is a number without "
      "a unit", "1.1.4", 6,
-     "How many slots does an expert of this layer have?", "slots",
+     "How many slots does an expert of this layer have, by this "
+     "chapter's formula?", "slots",
      LESSON_NUMBER, 0, {0},
      {"Every token makes K choices.", "The mean load is K T / E.",
       "Multiply it by the factor, and round up."},
@@ -444,7 +445,8 @@ static const struct lesson rows[] = {
        other_rule}}},
     {"5.4", "A perfectly balanced router still drops tokens", "1.1.4",
      6, "Each token goes to an expert drawn evenly. What share of the "
-     "tokens is dropped, on the average?", NULL,
+     "tokens is dropped, on the average? The approximation will do.",
+     NULL,
      LESSON_NUMBER, 0.01, {0},
      {"Chances are even, counts are not.",
       "About half of the experts are above their share.",

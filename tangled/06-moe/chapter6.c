@@ -20,7 +20,7 @@ static double factor, alpha, zeta;
 static const char *const gates[] = {"softmax", "renorm", "sigmoid",
                                     NULL};
 static const char *const orders[] = {"position", "probability", NULL};
-static const char *const afters[] = {"keep", "share-out", NULL};
+static const char *const afters[] = {"leave", "share-out", NULL};
 static const char *const tables[] = {NULL};
 
 /* list the options of chapter 6 */
@@ -71,25 +71,36 @@ static void read_text(void)
 }
 
 /* make a run */
-static struct run make_run(size_t k, enum topk_gate convention)
+static struct moe_options options_of(size_t k, enum topk_gate how)
+{
+    return (struct moe_options){CHARLM_WIDTH, hidden, experts, k,
+        shared, how, FFN_GELU, factor,
+        (enum capacity_order)drop, (int)after, alpha, zeta};
+}
+
+/* make a run with these options */
+static struct run make_run(struct moe_options o)
 {
     struct random r = random_seeded(seed);
-    struct moe_options o = {CHARLM_WIDTH, hidden, experts, k, shared,
-        convention, FFN_GELU, factor, (enum capacity_order)drop,
-        (int)after, alpha, zeta};
-    struct run run = {matrix_new(tokens, CHARLM_WIDTH),
-        matrix_new(tokens, CHARLM_WIDTH),
-        matrix_new(tokens, CHARLM_WIDTH),
-        matrix_new(tokens, CHARLM_WIDTH), {.options = o},
-        moe_new(o, &r), moe_work_new(&o, tokens)};
-    run.moe = moe_new(o, &r);
-    /* run it forward and backward */
+    struct run run = {matrix_new(tokens, o.width),
+        matrix_new(tokens, o.width), matrix_new(tokens, o.width),
+        matrix_new(tokens, o.width), {.options = o}, {.options = o},
+        moe_work_new(&o, tokens)};
+    run.moe = moe_new(o, &r); /* in this order: both draw */
+    run.grad = moe_new(o, &r);
     matrix_add(run.x, run.x, 1, vectors);
-    for (size_t i = 0; i < tokens * CHARLM_WIDTH; i++)
+    for (size_t i = 0; i < tokens * o.width; i++)
         run.dy.at[i] = (real)random_normal(&r);
-    moe_forward(&run.moe, run.y, run.x, &run.work);
-    moe_backward(&run.moe, &run.grad, run.dx, run.dy, run.x, &run.work);
     return run;
+}
+
+/* run it forward and backward */
+static struct run run_layer(struct moe_options o)
+{
+    struct run r = make_run(o);
+    moe_forward(&r.moe, r.y, r.x, &r.work);
+    moe_backward(&r.moe, &r.grad, r.dx, r.dy, r.x, &r.work);
+    return r;
 }
 
 /* free a run */
@@ -128,71 +139,85 @@ static double block(const struct ffn *f, const double *x,
 }
 
 /* weigh in double */
-/* Gate of expert i among the chosen, by @eq:gates. */
-static double score(double z)
+static double score(const struct moe_options *o, double z)
 {
-    return gate == TOPK_SIGMOID ? 1 / (1 + exp(-z)) : exp(z);
+    return o->gate == TOPK_SIGMOID ? 1 / (1 + exp(-z)) : exp(z);
 }
 
-static double gate_of(const double *z, const size_t *chosen, size_t k,
-                      size_t i)
+/* Gate of expert i, one of the chosen [K]. */
+static double gate_of(const struct moe_options *o, const double *z,
+                      const size_t *chosen, size_t i)
 {
+    int all = o->gate == TOPK_SOFTMAX;
     double sum = 0;
-    for (size_t j = 0; j < (gate == TOPK_SOFTMAX ? experts : k); j++)
-        sum += score(z[gate == TOPK_SOFTMAX ? j : chosen[j]]);
-    return score(z[i]) / sum;
+    for (size_t j = 0; j < (all ? o->experts : o->top_k); j++)
+        sum += score(o, z[all ? j : chosen[j]]);
+    return score(o, z[i]) / sum;
 }
 
 /* share out in double */
-static double share_out(const struct moe_work *w, const double *z,
-                        size_t t, size_t k)
+static double share_out(const struct run *r, const double *z, size_t t)
 {
-    const size_t *chosen = w->routes.expert + t * k;
+    const struct moe_options *o = &r->moe.options;
+    const size_t *chosen = r->work.routes.expert + t * o->top_k;
+    const size_t *slot = r->work.capacity.slot + t * o->top_k;
     double all = 0, kept = 0;
-    for (size_t j = 0; j < k; j++) {
-        double g = gate_of(z, chosen, k, chosen[j]);
-        int slot = w->capacity.slot[t * k + j] != CAPACITY_DROPPED;
-        all += g, kept += slot ? g : 0;
+    for (size_t j = 0; j < o->top_k; j++) {
+        double g = gate_of(o, z, chosen, chosen[j]);
+        all += g, kept += slot[j] != CAPACITY_DROPPED ? g : 0;
     }
-    return after && kept > 0 ? all / kept : 1;
+    return o->share_out && kept > 0 ? all / kept : 1;
 }
 
 /* add up a token's loss */
 static double token_loss(const struct run *r, size_t t, double *mean)
 {
+    const struct moe_options *o = &r->moe.options;
     double x[CHARLM_WIDTH], c[CHARLM_WIDTH], z[256], sum = 0, e = 0;
-    const struct moe_work *w = &r->work;
-    size_t k = w->routes.top_k;
     /* copy the token and take its logits */
-    for (size_t d = 0; d < CHARLM_WIDTH; d++) {
+    for (size_t d = 0; d < o->width; d++) {
         x[d] = (double)matrix_row(r->x, t)[d];
         c[d] = (double)matrix_row(r->dy, t)[d];
     }
-    for (size_t i = 0; i < experts; i++)
+    for (size_t i = 0; i < o->experts; i++)
         e += exp(z[i] = column(x, r->moe.router.w, i));
-    for (size_t i = 0; i < experts; i++)
+    for (size_t i = 0; i < o->experts; i++)
         mean[i] += exp(z[i]) / e / (double)tokens;
-    for (size_t d = 0; d < CHARLM_WIDTH; d++) sum += c[d] * x[d];
-    for (size_t n = 0; n < shared; n++)
-        sum += block(&r->moe.expert[experts + n], x, c);
-    double scale = share_out(w, z, t, k);
+    for (size_t d = 0; d < o->width; d++) sum += c[d] * x[d];
+    for (size_t n = 0; n < o->shared; n++)
+        sum += block(&r->moe.expert[o->experts + n], x, c);
     /* add the kept experts */
-    for (size_t j = 0; j < k; j++) {
-        size_t choice = t * k + j, i = w->routes.expert[choice];
-        if (w->capacity.slot[choice] != CAPACITY_DROPPED)
-            sum += scale * gate_of(z, w->routes.expert + t * k, k, i)
-                 * block(&r->moe.expert[i], x, c);
-    }
-    return sum + zeta * log(e) * log(e) / (double)tokens;
+    double scale = share_out(r, z, t);
+    const size_t *chosen = r->work.routes.expert + t * o->top_k;
+    for (size_t j = 0; j < o->top_k; j++)
+        if (r->work.capacity.slot[t * o->top_k + j] != CAPACITY_DROPPED)
+            sum += scale * gate_of(o, z, chosen, chosen[j])
+                 * block(&r->moe.expert[chosen[j]], x, c);
+    return sum + o->zeta * log(e) * log(e) / (double)tokens;
 }
 
 /* add up the batch's loss */
 static double loss(const struct run *r)
 {
+    const struct moe_options *o = &r->moe.options;
     double mean[256] = {0}, sum = 0, aux = 0;
     for (size_t t = 0; t < tokens; t++) sum += token_loss(r, t, mean);
-    for (size_t i = 0; i < experts; i++) aux += r->work.f[i] * mean[i];
-    return sum + alpha * (double)experts * aux;
+    for (size_t i = 0; i < o->experts; i++)
+        aux += r->work.f[i] * mean[i];
+    return sum + o->alpha * (double)o->experts * aux;
+}
+
+/* compare it with the layer's */
+static double loss_difference(const struct run *r)
+{
+    const struct moe_options *o = &r->moe.options;
+    double sum = o->alpha * r->work.aux + o->zeta * r->work.z_loss;
+    double size = fabs(sum);
+    for (size_t i = 0; i < tokens * o->width; i++) {
+        double term = (double)r->dy.at[i] * (double)r->y.at[i];
+        sum += term, size += fabs(term);
+    }
+    return fabs(loss(r) - sum) / size;
 }
 
 /* measure the gradient's error */
@@ -228,7 +253,7 @@ static double tensor_error(const struct run *r, struct matrix m,
         apart += (g - n) * (g - n), ours += g * g, theirs += n * n;
     }
     double norm = sqrt(fmax(ours, theirs));
-    return norm > 1e-9 ? sqrt(apart) / norm : 0;
+    return norm <= 1e-9 ? sqrt(apart) : sqrt(apart) / norm;
 }
 
 static double gradient_error(struct run *r)
@@ -250,32 +275,45 @@ static double gradient_error(struct run *r)
 
 /* compare, and look for zeros */
 /* compare with the naive layer */
+/* NaN if there is one in either. */
 static double largest_gap(struct matrix a, struct matrix b)
 {
     double most = 0;
-    for (size_t i = 0; i < a.rows * a.cols; i++)
-        most = fmax(most, fabs((double)a.at[i] - (double)b.at[i]));
+    for (size_t i = 0; i < a.rows * a.cols; i++) {
+        double gap = fabs((double)a.at[i] - (double)b.at[i]);
+        if (!(gap <= most)) most = gap;
+    }
     return most;
+}
+
+/* compare two blocks' gradients */
+static double largest_of(double a, double b)
+{
+    return a >= b || a != a ? a : b;
+}
+
+static double block_gap(const struct ffn *a, const struct ffn *b)
+{
+    return largest_of(largest_of(largest_gap(a->w1, b->w1),
+                                 largest_gap(a->b1, b->b1)),
+                      largest_of(largest_gap(a->w2, b->w2),
+                                 largest_gap(a->b2, b->b2)));
 }
 
 /* run the naive layer beside it */
 static void naive_gaps(struct run *r, double *forward, double *back)
 {
-    struct run n = make_run(r->moe.options.top_k,
-                            r->moe.options.gate);
+    struct run n = make_run(r->moe.options);
     moe_forward_naive(&n.moe, n.y, n.x, &n.work);
     moe_backward_naive(&n.moe, &n.grad, n.dx, n.dy, n.x, &n.work);
-    /* compare the gradients of the two */
     *forward = largest_gap(r->y, n.y);
-    *back = fmax(largest_gap(r->dx, n.dx),
-                 largest_gap(r->grad.router.w, n.grad.router.w));
-    for (size_t e = 0; e < experts + shared; e++) {
-        struct ffn *a = &r->grad.expert[e], *b = &n.grad.expert[e];
-        *back = fmax(*back, fmax(largest_gap(a->w1, b->w1),
-                                 largest_gap(a->w2, b->w2)));
-    }
+    *back = largest_of(largest_gap(r->dx, n.dx),
+                       largest_gap(r->grad.router.w, n.grad.router.w));
+    for (size_t e = 0; e < experts + shared; e++)
+        *back = largest_of(*back, block_gap(&r->grad.expert[e],
+                                            &n.grad.expert[e]));
     free_run(&n);
-    }
+}
 
 /* take the norm of an expert's gradient */
 static double squares(struct matrix m)
@@ -342,6 +380,7 @@ static void print_values(FILE *out, struct run *r)
     print_value(out, "moe.idle_gradient", norm);
     print_value(out, "moe.aux", r->work.aux);
     print_value(out, "moe.z_loss", r->work.z_loss);
+    print_value(out, "moe.loss_difference", loss_difference(r));
     print_value(out, "moe.gradient_error", gradient_error(r));
 }
 
@@ -364,7 +403,7 @@ static void print_shapes(FILE *out, const struct run *r)
 {
     const struct moe_work *w = &r->work;
     size_t rows = w->rows;
-    fprintf(out, "\nEvery tensor, T = %zu, D = %d, H = %zu, E = %zu, "
+    fprintf(out, "\nThe tensors, T = %zu, D = %d, H = %zu, E = %zu, "
             "K = %zu, N = %zu, R = %zu\n", tokens, CHARLM_WIDTH, hidden,
             experts, r->work.routes.top_k, shared, rows);
     fprintf(out, "    %-21s %-8s %-12s %s\n", "tensor", "letters",
@@ -383,8 +422,10 @@ static void print_shapes(FILE *out, const struct run *r)
                 w->kept.cols, w->dkept, w->dkept.rows);
     /* print the shapes of an expert's side */
     print_shape(out, "rows in", "[R, D]", rows, w->in.cols, w->din, rows);
+    print_shape(out, "before the activation", "[R, H]", rows,
+                w->trace.pre.cols, w->trace.dpre, rows);
     print_shape(out, "hidden rows", "[R, H]", rows, w->trace.hidden.cols,
-                w->trace.dpre, rows);
+                none, 0);
     print_shape(out, "rows out", "[R, D]", rows, w->out.cols, w->dout,
                 rows);
     /* print the shapes of the weights */
@@ -394,30 +435,36 @@ static void print_shapes(FILE *out, const struct run *r)
                 r->grad.router.w.rows);
     print_shape(out, "W1 of each expert", "[D, H]", f->w1.rows, f->w1.cols,
                 g->w1, g->w1.rows);
+    print_shape(out, "b1 of each expert", "[1, H]", f->b1.rows, f->b1.cols,
+                g->b1, g->b1.rows);
     print_shape(out, "W2 of each expert", "[H, D]", f->w2.rows, f->w2.cols,
                 g->w2, g->w2.rows);
+    print_shape(out, "b2 of each expert", "[1, D]", f->b2.rows, f->b2.cols,
+                g->b2, g->b2.rows);
 }
 
 /* print the way of a token */
 static void print_token(FILE *out, const struct run *r)
 {
     const struct moe_work *w = &r->work;
-    size_t k = w->routes.top_k;
+    double others = 0;
     fprintf(out, "\nThe first token, '%s'\n", print_char(text[0]));
-    fprintf(out, "    expert  gate    row   slope of gate   "
-            "slope of logit\n");
-    for (size_t j = 0; j < k; j++) {
+    fprintf(out, "    expert   gate   row  after drops  its slope"
+            "  slope of logit\n");
+    for (size_t e = 0; e < experts; e++)
+        others += fabs((double)matrix_row(w->dz, 0)[e]);
+    for (size_t j = 0; j < w->routes.top_k; j++) {
         /* print a choice and its slopes */
         size_t e = routes_expert(&w->routes, 0, j), row = w->place[j];
-        fprintf(out, "    %6zu  %.3f  ", e, (double)w->kept.at[j]);
-        if (row == CAPACITY_DROPPED) fprintf(out, "dropped");
-        else fprintf(out, "%4zu   ", row);
-        fprintf(out, " %10.4f  %14.4f\n", (double)w->dkept.at[j],
-                (double)w->dz.at[e]);
+        fprintf(out, "    %6zu  %.3f  ", e, (double)w->routes.gate.at[j]);
+        if (row == CAPACITY_DROPPED) fprintf(out, "   -");
+        else fprintf(out, "%4zu", row);
+        fprintf(out, "        %.3f  %9.4f  %14.4f\n", (double)w->kept.at[j],
+                (double)w->dkept.at[j], (double)matrix_row(w->dz, 0)[e]);
+        others -= fabs((double)matrix_row(w->dz, 0)[e]);
     }
-    fprintf(out, "    slopes of the logits not chosen: ");
-    fprintf(out, gate == TOPK_SOFTMAX ? "-p times the average\n"
-            : "0\n");
+    fprintf(out, "    slopes of the other logits, sizes added %.4f\n",
+            fabs(others));
 }
 
 /* print the checks */
@@ -427,17 +474,21 @@ static void print_checks(FILE *out, struct run *r)
     naive_gaps(r, &forward, &back);
     size_t idle = idle_experts(r, &norm);
     print_part(out, "The checks");
+    /* print what was held to what */
     fprintf(out, "    against the naive layer    y %s, gradients %s\n",
             forward < 1e-5 ? "agrees" : "DIFFERS",
             back < 1e-4 ? "agree" : "DIFFER");
-    fprintf(out, "    against differences        %s\n",
+    fprintf(out, "    against the equations      loss %s, gradients %s\n",
+            loss_difference(r) < 1e-5 ? "agrees" : "DIFFERS",
             gradient_error(r) < 1e-5 ? "agree" : "DIFFER");
     fprintf(out, "    experts nobody chose       %zu, norm of their "
             "gradients %g\n", idle, norm);
     /* print what top-1 teaches the router */
-    fprintf(out, "    router's gradient at K = 1 ");
+    fprintf(out, "    router at K = 1, no losses ");
     for (size_t g = TOPK_SOFTMAX; g <= TOPK_SIGMOID; g++) {
-        struct run one = make_run(1, (enum topk_gate)g);
+        struct moe_options o = options_of(1, (enum topk_gate)g);
+        o.alpha = o.zeta = 0;
+        struct run one = run_layer(o);
         fprintf(out, "%s %.3g%s", gates[g], router_norm(&one),
                 g < TOPK_SIGMOID ? ", " : "\n");
         free_run(&one);
@@ -453,7 +504,7 @@ static void print_run(FILE *out, struct run *r)
     print_token(out, r);
     /* print the counts for a reader */
     print_part(out, "The count");
-    fprintf(out, "    rows %zu of %zu choices and %zu shared visits\n",
+    fprintf(out, "    rows %zu, of %zu choices and %zu shared visits\n",
             r->work.rows, tokens * top_k, tokens * shared);
     fprintf(out, "    operations of the experts, forward %zu\n",
             moe_flops(&r->moe.options, r->work.rows));
@@ -479,7 +530,7 @@ int main(int argc, char **argv)
     else {
         /* run the layer and print */
         read_text();
-        struct run r = make_run(top_k, (enum topk_gate)gate);
+        struct run r = run_layer(options_of(top_k, (enum topk_gate)gate));
         if (request.output == ARGS_VALUES) print_values(stdout, &r);
         else print_run(stdout, &r);
         free_run(&r), matrix_free(&vectors), free(text);

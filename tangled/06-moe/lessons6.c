@@ -92,77 +92,77 @@ static void trace_rows(uint64_t seed, FILE *out)
 }
 
 /* teach lesson 6.2, shapes of gradients */
-enum { T = 7, D = 3, H = 5, E = 4, K = 2, ASKED = 7 };
-static const char *const asked[ASKED] = {"x, the layer's input",
-    "the logits", "the gates", "the router's weights W",
-    "W1 of expert 2, the product that goes up",
-    "W2 of expert 2, the product that comes down",
-    "the gates after drops"};
+enum { T = 7, D = 3, H = 5, E = 4, K = 2, R = T * K, PRODUCTS = 6 };
+static const char *const asked[PRODUCTS] = {"W1", "the rows in", "W2",
+    "the hidden rows, before the activation", "the router's W",
+    "x, as far as it comes through the router"};
 
-/* make a layer with all sizes different */
-static struct matrix gradient_of(size_t tensor)
+/* take a gradient from a live layer */
+static struct matrix gradient_of(size_t asked_for)
 {
     struct random r = random_seeded(1);
     struct moe_options o = {.width = D, .hidden = H, .experts = E,
                             .top_k = K};
     struct moe grad = moe_new(o, &r);
     struct moe_work w = moe_work_new(&o, T);
-    struct matrix all[ASKED] = {w.dx, w.dz, w.dgate, grad.router.w,
-        grad.expert[2].w1, grad.expert[2].w2, w.dkept};
-    struct matrix shape = {all[tensor].rows, all[tensor].cols, NULL};
+    struct matrix all[PRODUCTS] = {grad.expert[2].w1, w.din,
+        grad.expert[2].w2, w.trace.dpre, grad.router.w, w.through};
+    struct matrix shape = {all[asked_for].rows, all[asked_for].cols,
+                           NULL};
     moe_free(&grad), moe_work_free(&w);
     return shape;
 }
 
 /* solve lesson 6.2 */
-static struct lesson_answer option_of(size_t rows, size_t cols)
+static size_t draw_asked(uint64_t seed)
 {
-    static const size_t shapes[6][2] = {{T, D}, {T, E}, {T, K}, {D, E},
-                                        {D, H}, {H, D}};
-    for (size_t i = 0; i < 6; i++)
+    struct random r = random_seeded(seed);
+    return random_below(&r, PRODUCTS);
+}
+
+/* find the product of a shape */
+static struct lesson_answer product_of(size_t rows, size_t cols)
+{
+    static const size_t shapes[PRODUCTS][2] = {{H, D}, {T, D}, {R, H},
+                                               {D, E}, {D, H}, {R, D}};
+    for (size_t i = 0; i < PRODUCTS; i++)
         if (shapes[i][0] == rows && shapes[i][1] == cols)
             return lesson_value((double)(i + 1));
     return lesson_none();
 }
 
-/* ask for a shape that is listed */
-static size_t draw_tensor(uint64_t seed)
-{
-    struct random r = random_seeded(seed);
-    return random_below(&r, ASKED);
-}
-
 static struct lesson_answer solve_shape(uint64_t seed)
 {
-    struct matrix g = gradient_of(draw_tensor(seed));
-    return option_of(g.rows, g.cols);
+    struct matrix g = gradient_of(draw_asked(seed));
+    return product_of(g.rows, g.cols);
 }
 
-/* take the transpose, or all experts */
+/* take the transpose */
 static struct lesson_answer transposed(uint64_t seed)
 {
-    struct matrix g = gradient_of(draw_tensor(seed));
-    return option_of(g.cols, g.rows);
+    struct matrix g = gradient_of(draw_asked(seed));
+    return product_of(g.cols, g.rows);
 }
 
-static struct lesson_answer for_all_experts(uint64_t seed)
+static struct lesson_answer all_tokens(uint64_t seed)
 {
-    struct matrix g = gradient_of(draw_tensor(seed));
-    return g.cols == K ? option_of(T, E) : lesson_none();
+    struct matrix g = gradient_of(draw_asked(seed));
+    if (g.rows == R) return product_of(T, g.cols);
+    return g.rows == T ? product_of(R, g.cols) : lesson_none();
 }
 
 /* show lesson 6.2 */
 static void pose_shape(uint64_t seed, FILE *out)
 {
-    fprintf(out, "the gradient of the loss in %s\n",
-            asked[draw_tensor(seed)]);
+    fprintf(out, "the gradient of %s\n", asked[draw_asked(seed)]);
 }
 
 static void trace_shape(uint64_t seed, FILE *out)
 {
-    struct matrix g = gradient_of(draw_tensor(seed));
-    fprintf(out, "a layer with T = %d, D = %d, H = %d, E = %d, K = %d\n"
-            "keeps it as [%zu, %zu]\n", T, D, H, E, K, g.rows, g.cols);
+    struct matrix g = gradient_of(draw_asked(seed));
+    fprintf(out, "with T = %d, D = %d, H = %d, E = %d, K = %d, R = %d\n"
+            "it is [%zu, %zu], and only one product makes that\n", T,
+            D, H, E, K, R, g.rows, g.cols);
 }
 
 /* teach lesson 6.3, slopes that are zero */
@@ -339,8 +339,8 @@ static void trace_taught(uint64_t seed, FILE *out)
     struct pair p = draw_pair(seed);
     double a = merit(&p, 0), b = merit(&p, 1);
     double average = p.g[0] * a + p.g[1] * b;
-    fprintf(out, "a = %.2f and %.2f\n", a, b);
-    fprintf(out, "average %.1f x %.2f + %.1f x %.2f = %.3f\n",
+    fprintf(out, "slopes of the gates  %.2f and %.2f\n", a, b);
+    fprintf(out, "sum   %.1f x %.2f + %.1f x %.2f = %.3f\n",
             p.g[0], a, p.g[1], b, average);
     fprintf(out, "%.1f x (%.2f - %.3f) = %.4f\n", p.g[0], a, average,
             solve_taught(seed).value[0]);
@@ -360,15 +360,20 @@ static const struct lesson rows[] = {
        all_slots},
       {"The shared experts are missing.", no_shared}}},
     {"6.2", "A gradient has the shape of what it is the gradient of",
-     "2.2.4", 8, "Which shape has this gradient?", NULL,
+     "2.2.4", 8, "These are the products of a backward pass; ' is the "
+     "transpose, dX the gradient of X. Which makes this one?", NULL,
      LESSON_CHOICE, 0,
-     {"[T, D]", "[T, E]", "[T, K]", "[D, E]", "[D, H]", "[H, D]"},
+     {"hidden' [H, R] x dout [R, D]", "dlogits [T, E] x W' [E, D]",
+      "dout [R, D] x W2' [D, H], times the activation's slope",
+      "x' [D, T] x dlogits [T, E]", "in' [D, R] x dpre [R, H]",
+      "dpre [R, H] x W1' [H, D]"},
      {"What is the shape of the thing itself?",
-      "Products go from left to right: x [T, D] times W1 [D, H].",
-      "Logits are for all experts, gates for the chosen."},
+      "A product [A, B] x [B, C] has the shape [A, C].",
+      "Weights have no T and no R in their shape."},
      pose_shape, solve_shape, trace_shape,
-     {{"That is its transpose.", transposed},
-      {"Only the chosen experts have gates.", for_all_experts}}},
+     {{"That makes the transpose of its shape.", transposed},
+      {"Rows and tokens are not the same: R is up to (K + N) T.",
+       all_tokens}}},
     {"6.3", "Top-1 with renormalized gates teaches the router nothing",
      "1.2.2", 8, "One token, no balancing losses. How many of its "
      "logits get a slope that is not zero from the task?", "logits",
@@ -385,10 +390,10 @@ static const struct lesson rows[] = {
      "2.2.5", 8, "What is the slope of the loss in expert 0's logit?",
      NULL, LESSON_NUMBER, 0.02, {0},
      {"The slope of a gate is <dy, output>.",
-      "Average those slopes, weighted by the gates.",
-      "gate x (its own slope - the average)."},
+      "Add those slopes up, each times its gate. Do not divide.",
+      "gate x (its own slope - that sum)."},
      pose_taught, solve_taught, trace_taught,
-     {{"The average is missing.", no_average},
+     {{"The sum over those who ran is missing.", no_average},
       {"That is the slope of the gate, not of the logit.",
        slope_of_gate}}},
 };

@@ -34,7 +34,7 @@ static struct moe_work work_matrices(const struct moe_options *o,
         .kept = matrix_new(tokens, o->top_k),
         .dkept = matrix_new(tokens, o->top_k),
         .dgate = matrix_new(tokens, o->top_k),
-        .dx = matrix_new(tokens, o->width),
+        .through = matrix_new(tokens, o->width),
         .trace = ffn_trace_new(rows, o->hidden)};
     w.in = matrix_new(rows, o->width);
     /* make the matrices of rows */
@@ -64,7 +64,7 @@ void moe_work_free(struct moe_work *w)
 {
     matrix_free(&w->z), matrix_free(&w->p), matrix_free(&w->dz);
     matrix_free(&w->kept), matrix_free(&w->dkept);
-    matrix_free(&w->dgate), matrix_free(&w->dx);
+    matrix_free(&w->dgate), matrix_free(&w->through);
     matrix_free(&w->in), matrix_free(&w->out);
     matrix_free(&w->din), matrix_free(&w->dout);
     ffn_trace_free(&w->trace);
@@ -81,7 +81,7 @@ void moe_route(const struct moe *moe, struct matrix x,
     const struct moe_options *o = &moe->options;
     /* refuse a work of another size */
     matrix_expect(x, w->routes.tokens, o->width, "x [T, D] of this work");
-    matrix_expect(w->dx, x.rows, o->width, "the work's dx [T, D]");
+    matrix_expect(w->through, x.rows, o->width, "the work's [T, D]");
     matrix_expect(w->kept, x.rows, o->top_k, "the work's gates [T, K]");
     matrix_expect(w->trace.pre, x.rows * (o->top_k + o->shared), o->hidden,
                   "the work's hidden rows [(K + N) T, H]");
@@ -95,7 +95,7 @@ void moe_route(const struct moe *moe, struct matrix x,
     capacity_fill(&w->capacity, &w->routes, slots, o->order, w->p);
     capacity_gates(&w->capacity, &w->routes, o->share_out, w->kept);
     /* take both losses */
-    balance_load(w->f, &w->routes); /* of all choices, dropped ones too */
+    balance_load(w->f, &w->routes); /* before drops */
     balance_mean(w->mean, w->p);
     w->aux = balance_loss(w->f, w->mean, o->experts);
     w->z_loss = balance_z_loss(w->log_z, x.rows);
@@ -180,7 +180,7 @@ static struct ffn_trace trace_of(const struct moe_work *w, size_t e)
 }
 
 /* run each expert once */
-static void run_experts(const struct moe *moe, struct moe_work *w)
+void moe_experts(const struct moe *moe, struct moe_work *w)
 {
     size_t n = moe->options.experts + moe->options.shared;
     for (size_t e = 0; e < n; e++) {
@@ -221,7 +221,7 @@ void moe_forward(const struct moe *moe, struct matrix y,
 {
     moe_route(moe, x, work);
     moe_dispatch(moe, x, work);
-    run_experts(moe, work);
+    moe_experts(moe, work);
     moe_combine(moe, y, x, work);
 }
 
@@ -327,8 +327,8 @@ static void route_backward(const struct moe *moe, struct moe *grad,
     topk_weigh_backward(&w->routes, o->gate, w->dz, w->dgate, w->z);
     balance_loss_backward(w->dz, w->p, w->f, o->alpha);
     balance_z_loss_backward(w->dz, w->p, w->log_z, o->zeta);
-    router_backward(&moe->router, &grad->router, &w->dx, w->dz, x);
-    matrix_add(dx, dx, 1, w->dx);
+    router_backward(&moe->router, &grad->router, &w->through, w->dz, x);
+    matrix_add(dx, dx, 1, w->through);
 }
 
 /* take four steps backward */
@@ -336,6 +336,8 @@ void moe_backward(const struct moe *moe, struct moe *grad,
                   struct matrix dx, struct matrix dy, struct matrix x,
                   struct moe_work *work)
 {
+    matrix_expect(x, work->routes.tokens, moe->options.width,
+                  "x [T, D]");
     combine_backward(moe, dy, work);
     experts_backward(moe, grad, work);
     dispatch_backward(moe, dx, dy, work);
