@@ -57,6 +57,9 @@ static void slots(void)
     CU_ASSERT_EQUAL(capacity_slots(1, 65, 1, 8), 9);
     CU_ASSERT_EQUAL(capacity_slots(0.01, 1, 1, 8), 1);
     CU_ASSERT_EQUAL(capacity_slots(1, 0, 1, 8), 0);
+    CU_ASSERT_EQUAL(capacity_slots(0, 64, 1, 8), 0);
+    CU_ASSERT_EQUAL(capacity_slots(1000, 1000000000, 1, 1), 1000000000000);
+    CU_ASSERT(capacity_exact(1.1) && capacity_exact(100) && !capacity_exact(1.2345678));
     struct random r = check_random();
     for (int round = 0; round < 2000; round++) {
         size_t hundredths = random_below(&r, 1000), tokens = random_below(&r, 100000);
@@ -73,7 +76,7 @@ static void sums(void)
     for (int round = 0; round < 300; round++) {
         struct batch b = drawn(&r, TOPK_SOFTMAX);
         const struct routes *routes = &b.routes;
-        size_t kept = 0, wanted[9] = {0}, used[9] = {0}, refused = 0, empty = 0;
+        size_t kept = 0, wanted[9] = {0}, used[9] = {0}, refused = 0, empty = 0, lost = 0, partly = 0;
         for (size_t i = 0; i < routes->tokens * routes->top_k; i++) {
             wanted[routes->expert[i]]++;
             if (b.capacity.slot[i] == CAPACITY_DROPPED) continue;
@@ -92,7 +95,13 @@ static void sums(void)
         CU_ASSERT_EQUAL(b.count.dropped, refused);
         CU_ASSERT_EQUAL(b.count.wasted, empty);
         CU_ASSERT_EQUAL(kept + b.count.wasted, b.count.slots);
-        CU_ASSERT(b.count.lost + b.count.partly <= routes->tokens);
+        for (size_t t = 0; t < routes->tokens; t++) {
+            size_t gone = 0;
+            for (size_t k = 0; k < routes->top_k; k++)
+                gone += b.capacity.slot[t * routes->top_k + k] == CAPACITY_DROPPED;
+            lost += gone == routes->top_k, partly += gone > 0 && gone < routes->top_k;
+        }
+        CU_ASSERT(b.count.lost == lost && b.count.partly == partly);
         if (routes->top_k == 1) CU_ASSERT_EQUAL(b.count.lost, b.count.dropped);
         done(&b);
     }
@@ -146,6 +155,34 @@ static void ties_by_position(void)
     for (size_t t = 0; t < 6; t++)
         CU_ASSERT_EQUAL(c.slot[t], t < 4 ? t : CAPACITY_DROPPED);
     matrix_free(&p), routes_free(&routes), capacity_free(&c);
+}
+
+/* A first choice goes before a second one that is as probable, and NaN last. */
+static void first_choices_first(void)
+{
+    real at[] = {(real)0.5, (real)0.5, 0, (real)0.3, (real)0.5, (real)0.2};
+    struct matrix p = {2, 3, at};
+    struct routes routes = routes_new(2, 3, 2);
+    struct capacity c = capacity_new(2, 3, 2);
+    topk_select(&routes, p); /* token 0: 0, 1; token 1: 1, 0 */
+    capacity_fill(&c, &routes, 1, CAPACITY_PROBABILITY, p);
+    CU_ASSERT(c.slot[1] == CAPACITY_DROPPED && c.slot[2] == 0);
+    at[0] = (real)NAN; /* expert 0: token 0 with NaN, token 1 with 0.3 */
+    capacity_fill(&c, &routes, 1, CAPACITY_PROBABILITY, p);
+    CU_ASSERT(c.slot[0] == CAPACITY_DROPPED && c.slot[3] == 0);
+    routes_free(&routes), capacity_free(&c);
+}
+
+/* The kept gate is 0 to the last digit: nothing to share out in proportion. */
+static void gates_of_zero(void)
+{
+    size_t expert[] = {0, 1}, slot[] = {CAPACITY_DROPPED, 0};
+    real gate[] = {1, 0}, kept[2], dkept[] = {5, 3}, dgate[2];
+    struct routes r = {1, 2, 2, expert, {1, 2, gate}};
+    struct capacity c = {.choices = 2, .experts = 2, .slots = 1, .slot = slot};
+    capacity_gates(&c, &r, 1, (struct matrix){1, 2, kept});
+    capacity_gates_backward(&c, &r, 1, (struct matrix){1, 2, dgate}, (struct matrix){1, 2, dkept});
+    CU_ASSERT(kept[0] == 0 && kept[1] == 0 && dgate[0] == 0 && dgate[1] == 3);
 }
 
 static void orders_drop_as_many(void)
@@ -245,6 +282,7 @@ static void expectation(void)
     CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 1024, 128), 0.0330, 5e-5);
     CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 64, 0), 1, 1e-9);
     CU_ASSERT_EQUAL(capacity_expected(share, 8, 64, 64), 0);
+    CU_ASSERT_EQUAL(capacity_expected(share, 8, 64, SIZE_MAX), 0);
     CU_ASSERT_EQUAL(capacity_expected(share, 8, 0, 0), 0);
     CU_ASSERT_DOUBLE_EQUAL(capacity_expected(one, 4, 100, 25), 0.75, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(capacity_expected(skew, 4, 100000, 25000), 0.35, 1e-3);
@@ -360,6 +398,14 @@ static void wrong_p(void)
 }
 static void wrong_factor(void) { capacity_slots(NAN, 1, 1, 1); }
 static void no_experts(void) { capacity_slots(1, 1, 1, 0); }
+static void factor_too_large(void) { capacity_slots(1000.1, 1, 1, 1); }
+static void too_many(void) { capacity_slots(1, 1000000001, 1, 1); }
+static void far_too_many(void) { capacity_slots(1, SIZE_MAX / 2 + 1, 2, 1); }
+static void small_slots(void)
+{
+    struct capacity c = capacity_new(4, 4, 2);
+    capacity_fill(&c, &breach.routes, 1, CAPACITY_POSITION, breach.p);
+}
 
 static void contracts(void)
 {
@@ -371,7 +417,11 @@ static void contracts(void)
     check_aborts(wrong_dkept, "capacity.c dkept [T, K]");
     check_aborts(wrong_p, "capacity.c p [T, E]");
     check_aborts(wrong_factor, "capacity.c factor 1000");
-    check_aborts(no_experts, "capacity.c experts at least 1, 0");
+    check_aborts(no_experts, "capacity.c experts from 1 1, 0");
+    check_aborts(factor_too_large, "capacity.c factor 1000.1");
+    check_aborts(too_many, "capacity.c choices 1000000001");
+    check_aborts(far_too_many, "capacity.c choices");
+    check_aborts(small_slots, "capacity.c slots [K T, E]");
     done(&breach);
 }
 
@@ -417,6 +467,8 @@ SUITE(5) {
     check_case("every slot holds one choice", every_slot_once);
     check_case("the earliest, or the largest, are kept", right_ones_kept);
     check_case("equal probabilities: position decides", ties_by_position);
+    check_case("first choices first, NaN last", first_choices_first);
+    check_case("kept gates of zero", gates_of_zero);
     check_case("the order changes who is dropped, not how many", orders_drop_as_many);
     check_case("gates after a drop", gates_after_a_drop);
     check_case("slots for all drop none, no slots all", enough_slots);

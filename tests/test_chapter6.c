@@ -84,10 +84,13 @@ static void naive_and_grouped(void)
     struct random r = check_random();
     for (int round = 0; round < 300; round++) {
         struct moe_options o = drawn_options(&r);
-        struct batch b = batch_of(o, random_below(&r, 14), &r);
+        struct batch b = batch_of(o, round % 20 ? random_below(&r, 14) : 700, &r);
         struct matrix y = matrix_new(b.x.rows, o.width), dx = matrix_new(b.x.rows, o.width);
         struct moe grad = moe_new(o, &r);
+        for (size_t e = 0; e < o.experts + o.shared; e++) /* backward writes all of it */
+            for (size_t i = 0; i < o.width; i++) grad.expert[e].b2.at[i] = grad.expert[e].w1.at[i] = 7;
         pass(&b);
+        if (o.factor == 0) CU_ASSERT_EQUAL(b.work.capacity.slots, b.x.rows);
         double aux = b.work.aux, z = b.work.z_loss;
         struct moe_work work = moe_work_new(&o, b.x.rows);
         moe_forward_naive(&b.moe, y, b.x, &work);
@@ -108,27 +111,38 @@ static void sorted_rows(void)
     struct random r = check_random();
     for (int round = 0; round < 200; round++) {
         struct moe_options o = drawn_options(&r);
-        struct batch b = batch_of(o, random_below(&r, 20), &r);
+        size_t tokens = round % 10 ? random_below(&r, 20) : 500 + random_below(&r, 200);
+        struct batch b = batch_of(o, tokens, &r);
         struct moe_work *w = &b.work;
         size_t visits = o.top_k + o.shared, used = 0, last[9] = {0};
-        moe_route(&b.moe, b.x, w), moe_dispatch(&b.moe, b.x, w);
+        moe_forward(&b.moe, b.y, b.x, w);
         struct capacity_count n = capacity_measure(&w->capacity, &w->routes);
-        CU_ASSERT_EQUAL(w->rows, n.choices - n.dropped + o.shared * b.x.rows);
-        CU_ASSERT(w->start[0] == 0 && w->start[o.experts + o.shared] == w->rows);
-        for (size_t e = 0; e < o.experts + o.shared; e++) last[e] = w->start[e];
+        CU_ASSERT_EQUAL(w->sorted.rows, n.choices - n.dropped + o.shared * b.x.rows);
+        CU_ASSERT(w->sorted.start[0] == 0 && w->sorted.start[o.experts + o.shared] == w->sorted.rows);
+        for (size_t e = 0; e < o.experts + o.shared; e++) last[e] = w->sorted.start[e];
         for (size_t t = 0; t < b.x.rows; t++)
             for (size_t j = 0; j < visits; j++) {
-                size_t row = w->place[t * visits + j];
+                size_t row = w->sorted.place[t * visits + j];
                 int dropped = j < o.top_k && w->capacity.slot[t * o.top_k + j] == CAPACITY_DROPPED;
                 CU_ASSERT_FATAL(dropped == (row == CAPACITY_DROPPED));
                 if (dropped) continue;
                 size_t e = j < o.top_k ? w->routes.expert[t * o.top_k + j] : o.experts + j - o.top_k;
                 CU_ASSERT_EQUAL(row, last[e]);
-                CU_ASSERT_FATAL(row < w->start[e + 1]);
+                CU_ASSERT_FATAL(row < w->sorted.start[e + 1]);
                 CU_ASSERT(!memcmp(matrix_row(w->in, row), matrix_row(b.x, t), o.width * sizeof(real)));
+                CU_ASSERT_EQUAL(w->sorted.visit[row], t * visits + j);
                 last[e]++, used++;
             }
-        CU_ASSERT_EQUAL(used, w->rows);
+        CU_ASSERT_EQUAL(used, w->sorted.rows);
+        size_t tiled = 0; /* tiles cover the pieces, none is too large or empty */
+        for (size_t i = 0; i < w->sorted.tiles; i++) {
+            const struct moe_tile *tile = &w->sorted.tile[i];
+            CU_ASSERT(tile->rows > 0 && tile->rows <= 192 && tile->first == tiled);
+            CU_ASSERT(tile->first >= w->sorted.start[tile->expert]
+                      && tile->first + tile->rows <= w->sorted.start[tile->expert + 1]);
+            tiled += tile->rows;
+        }
+        CU_ASSERT_EQUAL(tiled, w->sorted.rows);
         done(&b);
     }
 }
@@ -171,7 +185,7 @@ static void dropped_leave_alone(void)
             lost++;
             CU_ASSERT(!memcmp(matrix_row(b.y, t), matrix_row(b.x, t), 4 * sizeof(real)));
         }
-        CU_ASSERT(b.work.rows <= 4 * b.work.capacity.slots);
+        CU_ASSERT(b.work.sorted.rows <= 4 * b.work.capacity.slots);
         done(&b);
     }
     CU_ASSERT(lost > 50);
@@ -203,7 +217,7 @@ static void two_zeros(void)
         CU_ASSERT(silent ? norm(b.grad.router.w) < 1e-6 : norm(b.grad.router.w) > 1e-4);
         for (size_t e = 0; e < 8; e++) {
             const struct ffn *g = &b.grad.expert[e];
-            int empty = b.work.start[e] == b.work.start[e + 1];
+            int empty = b.work.sorted.start[e] == b.work.sorted.start[e + 1];
             int zero = all_zero(g->w1) && all_zero(g->b1) && all_zero(g->w2) && all_zero(g->b2);
             CU_ASSERT_EQUAL(zero, empty);
             idle += (size_t)empty;
@@ -211,6 +225,40 @@ static void two_zeros(void)
         done(&b);
     }
     CU_ASSERT(idle > 60);
+}
+
+/* Shared experts count with weight 1; drops follow the probabilities. */
+static void shared_and_dropped(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 40; round++) {
+        struct moe_options o = {.width = 5, .hidden = 6, .experts = 4, .top_k = 2, .shared = 2,
+            .gate = (enum topk_gate)(round % 3), .factor = 0.5, .order = CAPACITY_PROBABILITY};
+        struct batch b = batch_of(o, 12, &r);
+        struct matrix y = matrix_new(12, 5), out = matrix_new(12, 5);
+        struct ffn_trace trace = ffn_trace_new(12, 6);
+        const struct routes *routes = &b.work.routes;
+        pass(&b);
+        matrix_add(y, b.x, 0, b.x);
+        for (size_t e = 0; e < 6; e++) { /* every expert on every token */
+            ffn_forward(&b.moe.expert[e], out, b.x, &trace);
+            for (size_t t = 0; t < 12; t++) {
+                real g = e < 4 ? 0 : 1;
+                for (size_t k = 0; k < 2; k++)
+                    if (routes_expert(routes, t, k) == e && b.work.capacity.slot[2 * t + k] != CAPACITY_DROPPED)
+                        g += matrix_row(routes->gate, t)[k];
+                for (size_t d = 0; d < 5; d++) matrix_row(y, t)[d] += g * matrix_row(out, t)[d];
+            }
+        }
+        CU_ASSERT(gap(b.y, y) < CLOSE);
+        for (size_t i = 0; i < 24; i++)
+            for (size_t j = 0; j < 24; j++)
+                if (routes->expert[i] == routes->expert[j] && b.work.capacity.slot[i] != CAPACITY_DROPPED
+                    && b.work.capacity.slot[j] == CAPACITY_DROPPED)
+                    CU_ASSERT(matrix_row(b.work.p, i / 2)[routes->expert[i]]
+                              >= matrix_row(b.work.p, j / 2)[routes->expert[i]]);
+        matrix_free(&y), matrix_free(&out), ffn_trace_free(&trace), done(&b);
+    }
 }
 
 /* With alpha, a router that the task teaches nothing is still taught. */
@@ -276,7 +324,12 @@ static void equations(void)
     for (size_t i = 0; i < (CHECK_QUICK ? 1 : 3); i++) {
         double error = value(runs[i], "moe.gradient_error");
         CU_ASSERT(error > 0 && error < 5e-6);
+        CU_ASSERT(value(runs[i], "moe.loss_difference") < 1e-6);
     }
+    struct check_output got = check_run(CHECK_BUILD "/chapter6 --capacity-factor 0.3 --after share-out "
+                                        "--tokens 30 --seed 11"); /* a gradient that is all but zero */
+    CU_ASSERT(got.status == 0 && !strstr(got.out, "DIFFER"));
+    check_free(&got);
     CU_ASSERT_EQUAL(value("--tokens 5 --top-k 3", "moe.expert_rows"), 15);
     CU_ASSERT_EQUAL(value("--tokens 5 --top-k 3 --hidden 8", "moe.flops"), 15 * 4 * 32 * 8);
     CU_ASSERT_EQUAL(value("--tokens 5 --top-k 1", "moe.router_gradient"), 0);
@@ -310,6 +363,21 @@ static void no_allocation(void)
 }
 #endif
 #endif
+
+static void rejected(void)
+{
+    static const struct { const char *arguments, *words; } bad[] = {
+        {"--capacity-factor 1e-7", "0 or from 0.01"}, {"--capacity-factor 1.23456789", "six decimals"},
+        {"--top-k 5", "number of experts, 4"}, {"--data x", "--data"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char command[160];
+        snprintf(command, sizeof command, "%s/chapter6 %s", CHECK_BUILD, bad[i].arguments);
+        struct check_output got = check_run(command);
+        CU_ASSERT(got.status == 2 && !*got.out && strstr(got.err, bad[i].words) && !strstr(got.err, "(null)"));
+        check_free(&got);
+    }
+}
 
 static struct batch breach;
 static struct matrix narrow;
@@ -348,6 +416,52 @@ static void other_hidden(void)
     moe_forward(&breach.moe, breach.y, breach.x, &w);
 }
 
+static void other_width(void)
+{
+    struct moe_options o = breach.moe.options;
+    o.width = 3;
+    struct moe_work w = moe_work_new(&o, breach.x.rows);
+    moe_forward(&breach.moe, breach.y, breach.x, &w);
+}
+static void no_tokens_more_shared(void)
+{
+    struct moe_options o = breach.moe.options;
+    o.shared = 0;
+    struct moe_work w = moe_work_new(&o, 0);
+    struct matrix none = matrix_new(0, 4);
+    moe_forward(&breach.moe, none, none, &w);
+}
+static void combine_short(void)
+{
+    struct matrix x = matrix_new(9, 4);
+    moe_forward(&breach.moe, breach.y, breach.x, &breach.work);
+    moe_combine(&breach.moe, x, x, &breach.work);
+}
+static void other_gradient(void)
+{
+    struct moe_options o = breach.moe.options;
+    struct random r = check_random();
+    o.shared = 0;
+    struct moe grad = moe_new(o, &r);
+    moe_forward(&breach.moe, breach.y, breach.x, &breach.work);
+    moe_backward(&breach.moe, &grad, breach.dx, breach.dy, breach.x, &breach.work);
+}
+static void not_forward(void)
+{
+    moe_forward_naive(&breach.moe, breach.y, breach.x, &breach.work);
+    moe_backward(&breach.moe, &breach.grad, breach.dx, breach.dy, breach.x, &breach.work);
+}
+static void wrong_dy_naive(void)
+{
+    moe_forward_naive(&breach.moe, breach.y, breach.x, &breach.work);
+    moe_backward_naive(&breach.moe, &breach.grad, breach.dx, narrow, breach.x, &breach.work);
+}
+static void negative_factor(void)
+{
+    breach.moe.options.factor = -1;
+    moe_forward(&breach.moe, breach.y, breach.x, &breach.work);
+}
+
 static void contracts(void)
 {
     struct random r = check_random();
@@ -358,9 +472,16 @@ static void contracts(void)
     check_aborts(wrong_y_naive, "moe.c y [T, D]");
     check_aborts(wrong_dy, "moe.c dy [T, D]");
     check_aborts(wrong_dx, "moe.c dx [T, D]");
-    check_aborts(wrong_work, "moe.c gates [T, K]");
-    check_aborts(fewer_shared, "moe.c hidden rows");
+    check_aborts(wrong_work, "moe.c rows [(K + N) T, D]");
+    check_aborts(fewer_shared, "moe.c rows [(K + N) T, D]");
     check_aborts(other_hidden, "moe.c hidden rows");
+    check_aborts(other_width, "moe.c work's rows");
+    check_aborts(no_tokens_more_shared, "moe.c visits");
+    check_aborts(combine_short, "moe.c x [T, D]");
+    check_aborts(other_gradient, "moe.c gradient's experts");
+    check_aborts(not_forward, "moe.c call first");
+    check_aborts(wrong_dy_naive, "moe.c dy [T, D]");
+    check_aborts(negative_factor, "capacity.c factor -1");
     matrix_free(&narrow), done(&breach);
 }
 
@@ -402,7 +523,7 @@ static double margin(const struct batch *b)
             if (w->routes.expert[i] == w->routes.expert[j])
                 least = fmin(least, fabs(matrix_row(w->p, i / o->top_k)[w->routes.expert[i]]
                                          - matrix_row(w->p, j / o->top_k)[w->routes.expert[j]]));
-    for (size_t i = 0; o->activation == FFN_RELU && i < w->rows * o->hidden; i++)
+    for (size_t i = 0; o->activation == FFN_RELU && i < w->sorted.rows * o->hidden; i++)
         least = fmin(least, fabs(w->trace.pre.at[i]));
     return least;
 }
@@ -475,6 +596,7 @@ SUITE(6) {
     check_case("K = E leaves a weighted sum", all_experts);
     check_case("a dropped token leaves with its residual", dropped_leave_alone);
     check_case("two zeros, and no others", two_zeros);
+    check_case("shared experts weigh 1; drops follow probability", shared_and_dropped);
     check_case("both losses reach the router", losses_reach_the_router);
     check_case("a work can be used again", used_again);
     check_case("costs", costs);
@@ -482,6 +604,7 @@ SUITE(6) {
 #ifdef COUNTS_ALLOCATIONS
     check_case("a pass allocates nothing", no_allocation);
 #endif
+    check_case("layers that cannot be are refused", rejected);
     check_case("broken contracts abort", contracts);
 #ifdef REAL_DOUBLE
     check_case("gradients of everything, by differences", gradients);

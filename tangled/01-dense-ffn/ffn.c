@@ -1,5 +1,7 @@
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include "ffn.h"
 
 /* make and free a block */
@@ -50,18 +52,55 @@ void ffn_trace_free(struct ffn_trace *trace)
 }
 
 /* bend a number */
-static real gelu_tanh(real z)
+/* take an exponential */
+#ifdef REAL_DOUBLE
+static inline real real_exp(real x) { return exp(x); }
+#else
+/* exp, off by 2e-7 of it at most, for x from -87 to 88. */
+static inline real real_exp(real x)
 {
-    double x = (double)z;
-    return (real)tanh(0.7978845608028654 * (x + 0.044715 * x * x * x));
+    x = x > 88 ? 88 : x < -87 ? -87 : x;
+    real shifted = x * 1.44269504f + 12582912; /* 1.5 * 2^23 */
+    real power = shifted - 12582912;           /* a whole number */
+    real f = x - power * 0.693145752f - power * 1.42860677e-6f;
+    /* sum the series and set the exponent */
+    real p = 1.0f / 5040;
+    p = p * f + 1.0f / 720, p = p * f + 1.0f / 120;
+    p = p * f + 1.0f / 24, p = p * f + 1.0f / 6;
+    p = p * f + 0.5f, p = p * f + 1, p = p * f + 1;
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127) << 23; /* 2 ^ power as a float */
+    memcpy(&shifted, &bits, sizeof bits);
+    return p * shifted;
+}
+#endif
+
+/* sigma(2 u): what GELU multiplies its argument with. */
+static inline real gelu_gate(real z)
+{
+    real cubed = (real)0.044715 * z * z * z;
+    return 1 / (1 + real_exp((real)-1.5957691216057308 * (z + cubed)));
 }
 
-static real bend(enum ffn_activation activation, real z)
+/* bend a row */
+static void bend_row(enum ffn_activation activation, size_t n,
+                     real *restrict hidden, real *restrict pre,
+                     const real *restrict bias)
 {
-    if (activation == FFN_RELU) return z > 0 ? z : 0;
-    return z / 2 * (1 + gelu_tanh(z));
+    if (activation == FFN_RELU)
+        for (size_t j = 0; j < n; j++) {
+            pre[j] += bias[j];
+            hidden[j] = pre[j] > 0 ? pre[j] : 0;
+        }
+    else
+        for (size_t j = 0; j < n; j++) {
+            pre[j] += bias[j];
+            hidden[j] = pre[j] * gelu_gate(pre[j]);
+        }
 }
 
+/* run, count and measure the block */
 /* run the block forward */
 static void add_bias(struct matrix m, struct matrix bias)
 {
@@ -82,33 +121,76 @@ void ffn_down(const struct ffn *ffn, struct matrix y,
 void ffn_forward(const struct ffn *ffn, struct matrix y,
                  struct matrix x, struct ffn_trace *trace)
 {
-    size_t cells = x.rows * ffn->w1.cols;
     matmul(trace->pre, x, ffn->w1); /* [T, H] */
-    add_bias(trace->pre, ffn->b1);
-    for (size_t i = 0; i < cells; i++)
-        trace->hidden.at[i] = bend(ffn->activation, trace->pre.at[i]);
+    matrix_expect(trace->hidden, x.rows, ffn->w1.cols, "hidden [T, H]");
+    for (size_t t = 0; t < x.rows; t++)
+        bend_row(ffn->activation, ffn->w1.cols,
+                 matrix_row(trace->hidden, t),
+                 matrix_row(trace->pre, t), ffn->b1.at);
     ffn_down(ffn, y, trace->hidden);
 }
 
 /* run the block backward */
-static real bend_slope(enum ffn_activation activation, real z)
+/* bend a row backward */
+/* dpre *= the activation's slope at pre. */
+static void bend_row_backward(enum ffn_activation activation, size_t n,
+                              real *restrict dpre,
+                              const real *restrict pre)
 {
-    if (activation == FFN_RELU) return z > 0;
-    real t = gelu_tanh(z), x = z;
-    real inner = (real)0.7978845608028654
-               * (1 + 3 * (real)0.044715 * x * x);
-    return (1 + t) / 2 + x / 2 * (1 - t * t) * inner;
+    if (activation == FFN_RELU)
+        for (size_t j = 0; j < n; j++) dpre[j] *= pre[j] > 0;
+    else
+        for (size_t j = 0; j < n; j++) {
+            /* multiply by GELU's slope */
+            real z = pre[j], s = gelu_gate(z);
+            real inner = (real)1.5957691216057308 * (1 + (real)0.134145 * z * z);
+            dpre[j] *= s + z * s * (1 - s) * inner;
+        }
 }
 
 /* sum the rows of a gradient */
+enum { COLUMNS = 64 };
+
 static void sum_rows(struct matrix out, struct matrix m)
 {
-    for (size_t j = 0; j < m.cols; j++) {
-        double sum = 0;
+    for (size_t first = 0; first < m.cols; first += COLUMNS) {
+        double sum[COLUMNS] = {0};
+        size_t n = m.cols - first < COLUMNS ? m.cols - first : COLUMNS;
         for (size_t t = 0; t < m.rows; t++)
-            sum += (double)matrix_row(m, t)[j];
-        out.at[j] = (real)sum;
+            for (size_t j = 0; j < n; j++)
+                sum[j] += (double)matrix_row(m, t)[first + j];
+        for (size_t j = 0; j < n; j++)
+            out.at[first + j] = (real)sum[j];
     }
+}
+
+/* walk the rows from right to left */
+void ffn_backward_rows(const struct ffn *ffn, struct matrix dx,
+                       struct matrix dy, struct ffn_trace *trace)
+{
+    struct matrix dpre = trace->dpre; /* [T, H] */
+    matmul_nt(dpre, dy, ffn->w2);
+    matrix_expect(trace->pre, dpre.rows, dpre.cols, "pre [T, H]");
+    for (size_t t = 0; t < dpre.rows; t++)
+        bend_row_backward(ffn->activation, dpre.cols,
+                          matrix_row(dpre, t),
+                          matrix_row(trace->pre, t));
+    matmul_nt(dx, dpre, ffn->w1);
+}
+
+/* take the gradients of the weights */
+void ffn_backward_w1(struct ffn *grad, struct matrix x,
+                     const struct ffn_trace *trace)
+{
+    matmul_tn(grad->w1, x, trace->dpre);
+    sum_rows(grad->b1, trace->dpre);
+}
+
+void ffn_backward_w2(struct ffn *grad, struct matrix dy,
+                     const struct ffn_trace *trace)
+{
+    matmul_tn(grad->w2, trace->hidden, dy);
+    sum_rows(grad->b2, dy);
 }
 
 /* walk the block from right to left */
@@ -116,15 +198,9 @@ void ffn_backward(const struct ffn *ffn, struct ffn *grad,
                   struct matrix dx, struct matrix dy, struct matrix x,
                   struct ffn_trace *trace)
 {
-    struct matrix dpre = trace->dpre; /* [T, H] */
-    matmul_tn(grad->w2, trace->hidden, dy);
-    sum_rows(grad->b2, dy);
-    matmul_nt(dpre, dy, ffn->w2);
-    for (size_t i = 0; i < dpre.rows * dpre.cols; i++)
-        dpre.at[i] *= bend_slope(ffn->activation, trace->pre.at[i]);
-    matmul_tn(grad->w1, x, dpre);
-    sum_rows(grad->b1, dpre);
-    matmul_nt(dx, dpre, ffn->w1);
+    ffn_backward_rows(ffn, dx, dy, trace);
+    ffn_backward_w1(grad, x, trace);
+    ffn_backward_w2(grad, dy, trace);
 }
 
 /* count what the block costs */

@@ -21,7 +21,6 @@ struct ffn ffn_new(size_t width, size_t hidden,
 void ffn_free(struct ffn *ffn);
 struct ffn_trace ffn_trace_new(size_t tokens, size_t hidden);
 void ffn_trace_free(struct ffn_trace *trace);
-
 /* y [T, D] from x [T, D], and the second half: from hidden [T, H]. */
 void ffn_forward(const struct ffn *ffn, struct matrix y,
                  struct matrix x, struct ffn_trace *trace);
@@ -33,6 +32,16 @@ void ffn_down(const struct ffn *ffn, struct matrix y,
 void ffn_backward(const struct ffn *ffn, struct ffn *grad,
                   struct matrix dx, struct matrix dy, struct matrix x,
                   struct ffn_trace *trace);
+
+/* walk backward by halves */
+/* The same in parts: the slopes of any rows, trace->dpre and dx; then
+ * the gradients of W1, b1 and of W2, b2 over all rows. */
+void ffn_backward_rows(const struct ffn *ffn, struct matrix dx,
+                       struct matrix dy, struct ffn_trace *trace);
+void ffn_backward_w1(struct ffn *grad, struct matrix x,
+                     const struct ffn_trace *trace);
+void ffn_backward_w2(struct ffn *grad, struct matrix dy,
+                     const struct ffn_trace *trace);
 
 /* tell what a block costs and carries */
 size_t ffn_parameters(size_t width, size_t hidden); /* with biases */

@@ -98,6 +98,32 @@ static void product_nt(struct matrix out, struct matrix a,
                 dot(matrix_row(a, i), matrix_row(b, j), a.cols);
 }
 
+/* multiply, fast or plain, and add */
+/* hand large products to a library */
+#ifdef MATRIX_ONEDNN
+#include <oneapi/dnnl/dnnl.h>
+
+/* call the library */
+static int handed_over(char ta, char tb, struct matrix out,
+                       struct matrix a, struct matrix b)
+{
+    size_t m = out.rows, n = out.cols, k = ta == 'T' ? a.rows : a.cols;
+    int small = m < 48 || n < 48 || k < 48;
+    if (small && m * n * k < 2097152) return 0;
+    return dnnl_sgemm(ta, tb, (dnnl_dim_t)m, (dnnl_dim_t)n,
+                      (dnnl_dim_t)k, 1, a.at, (dnnl_dim_t)a.cols,
+                      b.at, (dnnl_dim_t)b.cols, 0, out.at,
+                      (dnnl_dim_t)out.cols) == dnnl_success;
+}
+#else
+static int handed_over(char ta, char tb, struct matrix out,
+                       struct matrix a, struct matrix b)
+{
+    (void)ta, (void)tb, (void)out, (void)a, (void)b;
+    return 0;
+}
+#endif
+
 /* check shapes, then multiply */
 void matmul(struct matrix out, struct matrix a, struct matrix b)
 {
@@ -105,7 +131,7 @@ void matmul(struct matrix out, struct matrix a, struct matrix b)
         && out.cols == b.cols, "matmul (out = a b)", out, a, b,
         "a's columns must be b's rows; matmul_tn transposes a, "
         "matmul_nt transposes b");
-    product(out, a, b);
+    if (!handed_over('N', 'N', out, a, b)) product(out, a, b);
 }
 
 /* check shapes, then multiply transposed */
@@ -114,7 +140,7 @@ void matmul_tn(struct matrix out, struct matrix a, struct matrix b)
     expect_product(a.rows == b.rows && out.rows == a.cols
         && out.cols == b.cols, "matmul_tn (out = a' b)", out, a, b,
         "a and b must have the same rows");
-    product_tn(out, a, b);
+    if (!handed_over('T', 'N', out, a, b)) product_tn(out, a, b);
 }
 
 void matmul_nt(struct matrix out, struct matrix a, struct matrix b)
@@ -122,7 +148,7 @@ void matmul_nt(struct matrix out, struct matrix a, struct matrix b)
     expect_product(a.cols == b.cols && out.rows == a.rows
         && out.cols == b.rows, "matmul_nt (out = a b')", out, a, b,
         "a and b must have the same columns");
-    product_nt(out, a, b);
+    if (!handed_over('N', 'T', out, a, b)) product_nt(out, a, b);
 }
 
 /* add a multiple of a matrix */

@@ -8,13 +8,13 @@
 size_t capacity_slots(double factor, size_t tokens, size_t top_k,
                       size_t experts)
 {
-    const uint64_t million = 1000000;
+    const uint64_t million = 1000000, most = 1000000000;
     /* refuse a factor that is none */
-    if (!(factor >= 0 && factor <= 1000) || experts < 1
-        || tokens * top_k > 1000000000) {
+    if (!(factor >= 0 && factor <= 1000) || experts < 1 || experts > most
+        || (top_k && tokens > most / top_k)) {
         fprintf(stderr, "capacity.c: the factor must be from 0 to 1000, "
-                "the choices at most 1e9, the experts at least 1; got %g, "
-                "%zu, %zu\n", factor, tokens * top_k, experts);
+                "the choices at most 1e9, the experts from 1 to 1e9; got "
+                "%g, %zu x %zu, %zu\n", factor, tokens, top_k, experts);
         abort();
     }
     uint64_t millionths = (uint64_t)llround(factor * 1e6);
@@ -22,12 +22,18 @@ size_t capacity_slots(double factor, size_t tokens, size_t top_k,
     return (size_t)((millionths * tokens * top_k + over - 1) / over);
 }
 
+int capacity_exact(double factor)
+{
+    return fabs(factor * 1e6 - round(factor * 1e6)) < 1e-4;
+}
+
 /* make room for the slots */
 struct capacity capacity_new(size_t tokens, size_t experts,
                              size_t top_k)
 {
     size_t choices = tokens * top_k;
-    struct capacity c = {0, calloc(choices + 1, sizeof *c.slot),
+    struct capacity c = {choices, experts, 0,
+        calloc(choices + 1, sizeof *c.slot),
         calloc(experts, sizeof *c.taken),
         calloc(choices + 1, sizeof *c.line)};
     if (!c.slot || !c.taken || !c.line) abort();
@@ -62,6 +68,7 @@ static void line_up(struct capacity *c, const struct routes *routes,
             size_t choice = t * routes->top_k + k;
             double before = order == CAPACITY_POSITION ? 0
                 : -(double)matrix_row(p, t)[routes->expert[choice]];
+            if (isnan(before)) before = INFINITY; /* served last */
             c->line[n] = (struct capacity_place){before, n, choice};
         }
     if (order == CAPACITY_PROBABILITY)
@@ -73,6 +80,8 @@ void capacity_fill(struct capacity *c, const struct routes *routes,
                    struct matrix probabilities)
 {
     size_t choices = routes->tokens * routes->top_k;
+    matrix_expect(((struct matrix){c->choices, c->experts, NULL}),
+                  choices, routes->experts, "the slots [K T, E]");
     line_up(c, routes, order, probabilities);
     c->slots = slots;
     /* let the line walk */
@@ -131,7 +140,7 @@ void capacity_gates(const struct capacity *c, const struct routes *r,
 static double gate_slope(struct sums sum, int kept, double a)
 {
     double g = sum.all, m = sum.kept;
-    if (!(m > 0)) return 0;
+    if (!(m > 0)) return kept ? a : 0;
     return sum.slope / m + (kept ? a * g / m - sum.slope * g / m / m
                                  : 0);
 }
@@ -185,12 +194,23 @@ static double chance(size_t draws, size_t hits, double p)
 }
 
 /* sum up what is above the capacity */
+static double over(double share, size_t tokens, size_t slots)
+{
+    double sum = 0;
+    for (size_t n = tokens; n > slots; n--)
+        sum += (double)(n - slots) * chance(tokens, n, share);
+    return sum;
+}
+
+/* add up the experts */
 double capacity_expected(const double *share, size_t experts,
                          size_t tokens, size_t slots)
 {
-    double sum = 0;
-    for (size_t e = 0; e < experts; e++)
-        for (size_t n = slots + 1; n <= tokens; n++)
-            sum += (double)(n - slots) * chance(tokens, n, share[e]);
+    double sum = 0, one = 0;
+    for (size_t e = 0; e < experts; e++) {
+        if (!e || share[e] != share[e - 1])
+            one = over(share[e], tokens, slots);
+        sum += one;
+    }
     return tokens ? sum / (double)tokens : 0;
 }

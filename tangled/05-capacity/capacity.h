@@ -9,6 +9,7 @@
  * decimals, as capacity factors are written. */
 size_t capacity_slots(double factor, size_t tokens, size_t top_k,
                       size_t experts);
+int capacity_exact(double factor); /* at most six decimals */
 
 /* tell where each choice went */
 /* Who is served first: tokens as they come, first choices before
@@ -18,7 +19,7 @@ enum capacity_order { CAPACITY_POSITION, CAPACITY_PROBABILITY };
 /* hold the slots */
 #define CAPACITY_DROPPED SIZE_MAX
 struct capacity {
-    size_t slots;  /* C */
+    size_t choices, experts, slots; /* K T, E, C */
     size_t *slot;  /* [T, K]: 0..C-1 or CAPACITY_DROPPED */
     size_t *taken; /* [E] slots in use */
     struct capacity_place {

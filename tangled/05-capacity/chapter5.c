@@ -203,7 +203,7 @@ static void print_line(FILE *out)
     for (size_t e = 0; e < HAND_EXPERTS; e++) {
         /* print an expert's slots and whom it refuses */
         fprintf(out, "    expert %zu |", e);
-        for (size_t s = 0; s < c.slots; s++) {
+        for (size_t s = 0; s < c.slots && s < LINE; s++) {
             const char *in = "_";
             for (size_t t = 0; t < LINE; t++)
                 if (routes_expert(&routes, t, 0) == e && c.slot[t] == s)
@@ -389,7 +389,7 @@ static void print_sweep(void)
             /* print drops and waste of a skew */
             double others = (double)(experts - 1);
             for (size_t e = 0; e < experts; e++)
-                share[e] = !i ? 1 / (double)experts
+                share[e] = !i || !others ? 1 / (double)experts
                     : e ? (1 - hot[i]) / others : hot[i];
             double dropped = capacity_expected(share, experts, tokens, slots);
             double used = (1 - dropped) * (double)tokens;
@@ -427,7 +427,7 @@ int main(int argc, char **argv)
         args_reject(&args, "--shares", "--shares 1",
                     "must have at least %zu weights above 0 for --top-k "
                     "%zu, got %zu", top_k, top_k, wanted);
-    if (fabs(factor * 1e6 - round(factor * 1e6)) > 1e-4)
+    if (!capacity_exact(factor))
         args_reject(&args, "--capacity-factor", "--capacity-factor 1.25",
                     "must have at most six decimals, got %.10g", factor);
     struct batch b = make_batch();

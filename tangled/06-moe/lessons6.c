@@ -35,8 +35,10 @@ static struct loads draw_loads(uint64_t seed)
     struct random r = random_seeded(seed);
     for (;;) {
         struct loads l = draw_loads_once(&r);
-        if (kept_of(&l) < 2 * l.tokens && l.count[0] <= l.tokens)
-            return l;
+        size_t most = 0;
+        for (size_t e = 0; e < EXPERTS; e++)
+            if (l.count[e] > most) most = l.count[e];
+        if (kept_of(&l) < 2 * l.tokens && most <= l.tokens) return l;
     }
 }
 

@@ -1,6 +1,16 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include "balance.h"
 #include "moe.h"
+
+/* say what may run in parallel */
+enum { TILE = 192 };
+#define PRAGMA(text) _Pragma(#text)
+#ifdef _OPENMP
+#define PARALLEL(how) PRAGMA(omp parallel for schedule(how))
+#else
+#define PARALLEL(how)
+#endif
 
 /* make and free a layer */
 struct moe moe_new(struct moe_options o, struct random *random)
@@ -44,6 +54,19 @@ static struct moe_work work_matrices(const struct moe_options *o,
     return w;
 }
 
+/* make room to sort */
+static struct moe_rows rows_new(size_t hosts, size_t visits,
+                                size_t all)
+{
+    struct moe_rows s = {.hosts = hosts, .visits = visits,
+        .start = calloc(hosts + 1, sizeof *s.start),
+        .place = calloc(2 * all + 1, sizeof *s.place),
+        .tile = calloc(hosts + all / TILE + 1, sizeof *s.tile)};
+    if (!s.start || !s.place || !s.tile) abort();
+    s.visit = s.place + all;
+    return s;
+}
+
 /* make a work */
 struct moe_work moe_work_new(const struct moe_options *o, size_t tokens)
 {
@@ -52,10 +75,10 @@ struct moe_work moe_work_new(const struct moe_options *o, size_t tokens)
     w.routes = routes_new(tokens, o->experts, o->top_k);
     w.capacity = capacity_new(tokens, o->experts, o->top_k);
     w.log_z = calloc(tokens + 2 * o->experts, sizeof *w.log_z);
-    w.start = calloc(o->experts + o->shared + 1, sizeof *w.start);
-    w.place = calloc(tokens * visits + 1, sizeof *w.place);
-    if (!w.log_z || !w.start || !w.place) abort();
+    if (!w.log_z) abort();
     w.f = w.log_z + tokens, w.mean = w.f + o->experts;
+    w.sorted = rows_new(o->experts + o->shared, visits,
+                        tokens * visits);
     return w;
 }
 
@@ -69,29 +92,50 @@ void moe_work_free(struct moe_work *w)
     matrix_free(&w->din), matrix_free(&w->dout);
     ffn_trace_free(&w->trace);
     routes_free(&w->routes), capacity_free(&w->capacity);
-    free(w->log_z), free(w->start), free(w->place);
+    free(w->log_z), free(w->sorted.start);
+    free(w->sorted.place), free(w->sorted.tile);
 }
 
 /* walk the layer both ways */
 /* walk the layer forward */
 /* route the tokens */
+/* refuse what does not fit the work */
+/* A shape that is none of a matrix, to be compared like one. */
+static struct matrix shape(size_t a, size_t b)
+{
+    return (struct matrix){a, b, NULL};
+}
+
+static void expect_work(const struct moe *moe, struct matrix x,
+                        const struct moe_work *w)
+{
+    const struct moe_options *o = &moe->options;
+    matrix_expect(x, w->routes.tokens, o->width, "x [T, D]");
+    matrix_expect(w->in, x.rows * (o->top_k + o->shared), o->width,
+                  "the work's rows [(K + N) T, D]");
+    /* compare what has no matrix */
+    matrix_expect(w->trace.pre, w->in.rows, o->hidden,
+                  "the work's hidden rows [(K + N) T, H]");
+    matrix_expect(shape(w->sorted.hosts, w->sorted.visits),
+                  o->experts + o->shared, o->top_k + o->shared,
+                  "the work's experts and visits [E + N, K + N]");
+    matrix_expect(shape(w->routes.experts, w->routes.top_k), o->experts,
+                  o->top_k, "the work's routes [E, K]");
+}
+
 void moe_route(const struct moe *moe, struct matrix x,
                struct moe_work *w)
 {
     const struct moe_options *o = &moe->options;
-    /* refuse a work of another size */
-    matrix_expect(x, w->routes.tokens, o->width, "x [T, D] of this work");
-    matrix_expect(w->through, x.rows, o->width, "the work's [T, D]");
-    matrix_expect(w->kept, x.rows, o->top_k, "the work's gates [T, K]");
-    matrix_expect(w->trace.pre, x.rows * (o->top_k + o->shared), o->hidden,
-                  "the work's hidden rows [(K + N) T, H]");
+    expect_work(moe, x, w);
+    w->sorted.rows = w->sorted.tiles = 0;
     router_forward(&moe->router, w->z, x);
     router_softmax(w->p, w->log_z, w->z);
     topk_select(&w->routes, w->z);
     topk_weigh(&w->routes, o->gate, w->z);
     /* drop what is over the capacity */
-    size_t slots = o->factor > 0 ? capacity_slots(o->factor, x.rows,
-                                       o->top_k, o->experts) : x.rows;
+    size_t slots = o->factor == 0 ? x.rows
+        : capacity_slots(o->factor, x.rows, o->top_k, o->experts);
     capacity_fill(&w->capacity, &w->routes, slots, o->order, w->p);
     capacity_gates(&w->capacity, &w->routes, o->share_out, w->kept);
     /* take both losses */
@@ -118,15 +162,67 @@ static void count_rows(const struct moe *moe, struct moe_work *w)
 {
     const struct moe_options *o = &moe->options;
     size_t experts = o->experts + o->shared, tokens = w->routes.tokens;
-    for (size_t e = 0; e <= experts; e++) w->start[e] = 0;
+    for (size_t e = 0; e <= experts; e++) w->sorted.start[e] = 0;
     for (size_t t = 0; t < tokens; t++)
         for (size_t j = 0; j < o->top_k + o->shared; j++) {
             size_t e = host(o, w, t, j);
-            if (e != CAPACITY_DROPPED) w->start[e + 1]++;
+            if (e != CAPACITY_DROPPED) w->sorted.start[e + 1]++;
         }
     for (size_t e = 0; e < experts; e++)
-        w->start[e + 1] += w->start[e];
-    w->rows = w->start[experts];
+        w->sorted.start[e + 1] += w->sorted.start[e];
+    w->sorted.rows = w->sorted.start[experts];
+}
+
+/* give every visit its row */
+static void place_visits(const struct moe *moe, struct moe_work *w)
+{
+    const struct moe_options *o = &moe->options;
+    struct moe_rows *s = &w->sorted;
+    for (size_t v = 0; v < w->routes.tokens * s->visits; v++) {
+        size_t e = host(o, w, v / s->visits, v % s->visits);
+        s->place[v] = e == CAPACITY_DROPPED ? e : s->start[e]++;
+        if (e != CAPACITY_DROPPED) s->visit[s->place[v]] = v;
+    }
+    for (size_t e = s->hosts; e > 0; e--) s->start[e] = s->start[e - 1];
+    s->start[0] = 0;
+}
+
+/* cut the pieces into tiles */
+static void cut_piece(struct moe_work *w, size_t e)
+{
+    size_t rows = w->sorted.start[e + 1] - w->sorted.start[e];
+    size_t parts = (rows + TILE - 1) / TILE;
+    for (size_t i = 0; i < parts; i++) {
+        size_t first = rows * i / parts;
+        w->sorted.tile[w->sorted.tiles++] = (struct moe_tile){e,
+            w->sorted.start[e] + first, rows * (i + 1) / parts - first};
+    }
+}
+
+/* dispatch the tokens */
+void moe_dispatch(const struct moe *moe, struct moe_work *w)
+{
+    size_t experts = moe->options.experts + moe->options.shared;
+    count_rows(moe, w);
+    place_visits(moe, w);
+    w->sorted.tiles = 0;
+    for (size_t e = 0; e < experts; e++) cut_piece(w, e);
+}
+
+/* run the experts on their rows */
+/* cut a tile out */
+static struct matrix part(struct matrix m, const struct moe_tile *tile)
+{
+    return (struct matrix){tile->rows, m.cols,
+                           matrix_row(m, tile->first)};
+}
+
+static struct ffn_trace trace_part(const struct moe_work *w,
+                                   const struct moe_tile *tile)
+{
+    return (struct ffn_trace){part(w->trace.pre, tile),
+                              part(w->trace.hidden, tile),
+                              part(w->trace.dpre, tile)};
 }
 
 /* copy and add rows */
@@ -141,53 +237,28 @@ static void add_row(real *to, real scale, const real *row,
     for (size_t d = 0; d < width; d++) to[d] += scale * row[d];
 }
 
-/* gather the rows */
-void moe_dispatch(const struct moe *moe, struct matrix x,
-                  struct moe_work *w)
+/* run one tile */
+static void run_tile(const struct moe *moe, struct matrix x,
+                     struct moe_work *w, const struct moe_tile *tile)
 {
-    const struct moe_options *o = &moe->options;
-    size_t visits = o->top_k + o->shared;
-    count_rows(moe, w);
-    for (size_t t = 0; t < x.rows; t++)
-        for (size_t j = 0; j < visits; j++) {
-            /* put visit j of token t into its row */
-            size_t e = host(o, w, t, j);
-            size_t *place = &w->place[t * visits + j];
-            *place = e == CAPACITY_DROPPED ? e : w->start[e]++;
-            if (e != CAPACITY_DROPPED)
-                copy_row(matrix_row(w->in, *place), matrix_row(x, t), x.cols);
-        }
-    /* set the starts back */
-    for (size_t e = o->experts + o->shared; e > 0; e--)
-        w->start[e] = w->start[e - 1];
-    w->start[0] = 0;
+    size_t visits = moe->options.top_k + moe->options.shared;
+    const size_t *visit = w->sorted.visit + tile->first;
+    struct matrix in = part(w->in, tile);
+    struct ffn_trace trace = trace_part(w, tile);
+    for (size_t r = 0; r < tile->rows; r++)
+        copy_row(matrix_row(in, r),
+                 matrix_row(x, visit[r] / visits), x.cols);
+    ffn_forward(&moe->expert[tile->expert], part(w->out, tile), in,
+                &trace);
 }
 
-/* run the experts on their rows */
-static struct matrix piece(struct matrix m, const struct moe_work *w,
-                           size_t e)
+void moe_experts(const struct moe *moe, struct matrix x,
+                 struct moe_work *w)
 {
-    return (struct matrix){w->start[e + 1] - w->start[e], m.cols,
-                           matrix_row(m, w->start[e])};
-}
-
-/* cut an expert's trace */
-static struct ffn_trace trace_of(const struct moe_work *w, size_t e)
-{
-    return (struct ffn_trace){piece(w->trace.pre, w, e),
-                              piece(w->trace.hidden, w, e),
-                              piece(w->trace.dpre, w, e)};
-}
-
-/* run each expert once */
-void moe_experts(const struct moe *moe, struct moe_work *w)
-{
-    size_t n = moe->options.experts + moe->options.shared;
-    for (size_t e = 0; e < n; e++) {
-        struct ffn_trace trace = trace_of(w, e);
-        ffn_forward(&moe->expert[e], piece(w->out, w, e),
-                    piece(w->in, w, e), &trace);
-    }
+    expect_work(moe, x, w);
+    PARALLEL(dynamic)
+    for (size_t i = 0; i < w->sorted.tiles; i++)
+        run_tile(moe, x, w, &w->sorted.tile[i]);
 }
 
 /* bring the rows back */
@@ -202,12 +273,14 @@ void moe_combine(const struct moe *moe, struct matrix y,
                  struct matrix x, const struct moe_work *w)
 {
     size_t visits = moe->options.top_k + moe->options.shared;
+    expect_work(moe, x, w);
     matrix_expect(y, x.rows, x.cols, "y [T, D]");
+    PARALLEL(static)
     for (size_t t = 0; t < x.rows; t++) {
         copy_row(matrix_row(y, t), matrix_row(x, t), x.cols);
         /* add the rows of token t */
         for (size_t j = 0; j < visits; j++) {
-            size_t row = w->place[t * visits + j];
+            size_t row = w->sorted.place[t * visits + j];
             if (row != CAPACITY_DROPPED)
                 add_row(matrix_row(y, t), weight(moe, w, t, j),
                         matrix_row(w->out, row), x.cols);
@@ -220,8 +293,8 @@ void moe_forward(const struct moe *moe, struct matrix y,
                  struct matrix x, struct moe_work *work)
 {
     moe_route(moe, x, work);
-    moe_dispatch(moe, x, work);
-    moe_experts(moe, work);
+    moe_dispatch(moe, work);
+    moe_experts(moe, x, work);
     moe_combine(moe, y, x, work);
 }
 
@@ -254,46 +327,65 @@ void moe_forward_naive(const struct moe *moe, struct matrix y,
 }
 
 /* walk the layer backward */
-/* walk combine backward */
+/* walk the tiles backward */
 /* take an inner product */
 static real inner(const real *a, const real *b, size_t width)
 {
-    double sum = 0;
-    for (size_t d = 0; d < width; d++)
-        sum += (double)a[d] * (double)b[d];
-    return (real)sum;
+    double sum[8] = {0};
+    size_t d = 0;
+    for (; d + 8 <= width; d += 8)
+        for (size_t lane = 0; lane < 8; lane++)
+            sum[lane] += (double)a[d + lane] * (double)b[d + lane];
+    for (; d < width; d++) sum[d % 8] += (double)a[d] * (double)b[d];
+    return (real)(((sum[0] + sum[1]) + (sum[2] + sum[3]))
+                  + ((sum[4] + sum[5]) + (sum[6] + sum[7])));
 }
 
-static void combine_backward(const struct moe *moe, struct matrix dy,
-                             struct moe_work *w)
+/* walk one tile backward */
+static void tile_backward(const struct moe *moe, struct matrix dy,
+                          struct moe_work *w,
+                          const struct moe_tile *tile)
 {
-    size_t visits = moe->options.top_k + moe->options.shared;
-    matrix_expect(dy, w->routes.tokens, moe->options.width,
-                  "dy [T, D]");
-    for (size_t t = 0; t < dy.rows; t++)
-        for (size_t j = 0; j < visits; j++) {
-            /* send visit j of token t its slope */
-            size_t row = w->place[t * visits + j];
-            int kept = row != CAPACITY_DROPPED;
-            if (j < moe->options.top_k)
-                matrix_row(w->dkept, t)[j] = !kept ? 0
-                    : inner(matrix_row(dy, t), matrix_row(w->out, row), dy.cols);
-            for (size_t d = 0; kept && d < dy.cols; d++)
-                matrix_row(w->dout, row)[d] = weight(moe, w, t, j)
-                                            * matrix_row(dy, t)[d];
-        }
+    size_t k = moe->options.top_k, visits = k + moe->options.shared;
+    struct ffn_trace trace = trace_part(w, tile);
+    for (size_t r = tile->first; r < tile->first + tile->rows; r++) {
+        size_t v = w->sorted.visit[r], t = v / visits, j = v % visits;
+        /* send row r its slope */
+        real gate = weight(moe, w, t, j);
+        const real *from = matrix_row(dy, t);
+        if (j < k)
+            matrix_row(w->dkept, t)[j] = inner(from, matrix_row(w->out, r),
+                                               dy.cols);
+        for (size_t d = 0; d < dy.cols; d++)
+            matrix_row(w->dout, r)[d] = gate * from[d];
+    }
+    ffn_backward_rows(&moe->expert[tile->expert], part(w->din, tile),
+                      part(w->dout, tile), &trace);
 }
 
-/* walk the experts backward */
-static void experts_backward(const struct moe *moe, struct moe *grad,
+static void tiles_backward(const struct moe *moe, struct matrix dy,
+                           struct moe_work *w)
+{
+    for (size_t i = 0; i < w->dkept.rows * w->dkept.cols; i++)
+        w->dkept.at[i] = 0; /* stays so where dropped */
+    PARALLEL(dynamic)
+    for (size_t i = 0; i < w->sorted.tiles; i++)
+        tile_backward(moe, dy, w, &w->sorted.tile[i]);
+}
+
+/* walk the weights backward */
+static void weights_backward(const struct moe *moe, struct moe *grad,
                              struct moe_work *w)
 {
     size_t n = moe->options.experts + moe->options.shared;
-    for (size_t e = 0; e < n; e++) {
-        struct ffn_trace trace = trace_of(w, e);
-        ffn_backward(&moe->expert[e], &grad->expert[e],
-                     piece(w->din, w, e), piece(w->dout, w, e),
-                     piece(w->in, w, e), &trace);
+    PARALLEL(dynamic)
+    for (size_t i = 0; i < 2 * n; i++) {
+        struct ffn *g = &grad->expert[i / 2];
+        struct moe_tile all = {i / 2, w->sorted.start[i / 2],
+            w->sorted.start[i / 2 + 1] - w->sorted.start[i / 2]};
+        struct ffn_trace trace = trace_part(w, &all);
+        if (i % 2) ffn_backward_w1(g, part(w->in, &all), &trace);
+        else ffn_backward_w2(g, part(w->dout, &all), &trace);
     }
 }
 
@@ -303,12 +395,12 @@ static void dispatch_backward(const struct moe *moe, struct matrix dx,
                               const struct moe_work *w)
 {
     size_t visits = moe->options.top_k + moe->options.shared;
-    matrix_expect(dx, dy.rows, dy.cols, "dx [T, D]");
+    PARALLEL(static)
     for (size_t t = 0; t < dx.rows; t++) {
         copy_row(matrix_row(dx, t), matrix_row(dy, t), dx.cols);
         /* add what comes back from the rows of token t */
         for (size_t j = 0; j < visits; j++) {
-            size_t row = w->place[t * visits + j];
+            size_t row = w->sorted.place[t * visits + j];
             if (row != CAPACITY_DROPPED)
                 add_row(matrix_row(dx, t), 1, matrix_row(w->din, row),
                         dx.cols);
@@ -331,15 +423,37 @@ static void route_backward(const struct moe *moe, struct moe *grad,
     matrix_add(dx, dx, 1, w->through);
 }
 
+/* refuse what backward cannot use */
+static void expect_backward(const struct moe *moe,
+                            const struct moe *grad, struct matrix dx,
+                            struct matrix dy, struct matrix x,
+                            const struct moe_work *w)
+{
+    const struct moe_options *o = &moe->options, *g = &grad->options;
+    expect_work(moe, x, w);
+    matrix_expect(dy, x.rows, x.cols, "dy [T, D]");
+    matrix_expect(dx, x.rows, x.cols, "dx [T, D]");
+    matrix_expect(shape(g->experts + g->shared, g->hidden),
+                  o->experts + o->shared, o->hidden,
+                  "the gradient's experts [E + N, H]");
+}
+
 /* take four steps backward */
 void moe_backward(const struct moe *moe, struct moe *grad,
                   struct matrix dx, struct matrix dy, struct matrix x,
                   struct moe_work *work)
 {
-    matrix_expect(x, work->routes.tokens, moe->options.width,
-                  "x [T, D]");
-    combine_backward(moe, dy, work);
-    experts_backward(moe, grad, work);
+    expect_backward(moe, grad, dx, dy, x, work);
+    if (x.rows && !work->sorted.tiles
+        && capacity_measure(&work->capacity, &work->routes).dropped
+           < x.rows * moe->options.top_k) {
+        /* ask for a forward pass */
+        fprintf(stderr, "moe.c: moe_backward needs what moe_forward leaves in "
+                "the work: call it first, with the same x\n");
+        abort();
+    }
+    tiles_backward(moe, dy, work);
+    weights_backward(moe, grad, work);
     dispatch_backward(moe, dx, dy, work);
     route_backward(moe, grad, dx, x, work);
 }
@@ -398,6 +512,7 @@ void moe_backward_naive(const struct moe *moe, struct moe *grad,
                         struct matrix x, struct moe_work *w)
 {
     struct random unused = random_seeded(0);
+    expect_backward(moe, grad, dx, dy, x, w);
     struct moe one = moe_new(moe->options, &unused);
     struct ffn_trace trace = ffn_trace_new(1, moe->options.hidden);
     struct matrix room = matrix_new(3, x.cols);

@@ -30,17 +30,23 @@ struct moe moe_new(struct moe_options options, struct random *random);
 void moe_free(struct moe *moe);
 
 /* keep what a pass leaves */
-/* All tensors of a pass over T tokens, made once. */
-struct moe_work {
+/* keep the order of the rows */
+/* Visit v is t * (K + N) + j. place is CAPACITY_DROPPED if it was. */
+struct moe_rows {
+    size_t hosts, visits, rows; /* E + N, K + N, R; 0: not sorted */
+    size_t *start, *place;      /* [E + N + 1] [T, K + N] */
+    size_t *visit, tiles;       /* [R] and of the next */
+    struct moe_tile { size_t expert, first, rows; } *tile;
+};
+struct moe_work { /* of passes over T tokens; made once */
     struct matrix z, p, kept; /* [T, E] [T, E] [T, K] */
     struct routes routes;
     struct capacity capacity;
     double *log_z, *f, *mean; /* [T] [E] [E], one allocation */
     double aux, z_loss;       /* not yet times alpha and zeta */
-    size_t rows;              /* R */
-    size_t *start, *place;    /* [E + N + 1] [T, K + N] rows */
-    struct matrix in, out, din, dout;   /* [(K + N) T, D], R used */
-    struct ffn_trace trace;             /* [(K + N) T, H], R used */
+    struct moe_rows sorted;
+    struct matrix in, out, din, dout; /* [(K + N) T, D], R used */
+    struct ffn_trace trace;           /* [(K + N) T, H], R used */
     struct matrix dz, dkept, dgate;     /* [T, E] [T, K] [T, K] */
     struct matrix through;              /* [T, D] dx by the router */
 };
@@ -66,9 +72,9 @@ void moe_backward(const struct moe *moe, struct moe *grad,
 /* moe_forward is these four, in this order. */
 void moe_route(const struct moe *moe, struct matrix x,
                struct moe_work *work);
-void moe_dispatch(const struct moe *moe, struct matrix x,
-                  struct moe_work *work);
-void moe_experts(const struct moe *moe, struct moe_work *work);
+void moe_dispatch(const struct moe *moe, struct moe_work *work);
+void moe_experts(const struct moe *moe, struct matrix x,
+                 struct moe_work *work);
 void moe_combine(const struct moe *moe, struct matrix y,
                  struct matrix x, const struct moe_work *work);
 
