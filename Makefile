@@ -57,7 +57,8 @@ programs := $(numbers:%=$(BUILD)/chapter%)
 
 sources = $(foreach unit,$1,$(sort $(notdir $(wildcard tangled/$(unit)/*.c))))
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
-modules = $(filter-out $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o),$(call objects,$1))
+modules = $(filter-out %/predict.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o),$(call objects,$1))
+lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
 folders = $(1:%=-I$(tangled)/%)
 
 flags := -std=c11 -ffp-contract=off \
@@ -102,7 +103,23 @@ chapter%:
 
 ## make programs: build all chapters' programs
 .PHONY: programs
-programs: $(programs)
+programs: $(programs) $(BUILD)/predict
+
+## make predict3: predict, then verify: chapter 3's lessons; LESSON=3.2 one of them
+predict = @$(BUILD)/predict $1 $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
+predict_goals := $(numbers:%=predict%)
+.PHONY: predict progress $(predict_goals)
+predict: $(BUILD)/predict
+	$(call predict,$(LESSON))
+$(predict_goals): predict%: $(BUILD)/predict
+	$(call predict,$*)
+
+predict%:
+	@echo "make: there is no chapter $*; there are: $(numbers) (try make predict$(firstword $(numbers)))" >&2; exit 2
+
+## make progress: the lessons done, and how good the predictions were
+progress: $(BUILD)/predict
+	@$< --progress $(ARGS)
 
 # A file that is missing from a list, or other flags, make everything anew.
 settings := $(CC) $(flags) $(call sources,$(units)) $(notdir $(wildcard tests/*.c))
@@ -115,6 +132,11 @@ endif
 $(BUILD)/names.inc: data/names.txt
 	@mkdir -p $(@D)
 	@sed 's/.*/"&",/' $< >$@
+
+# The table of every chapter that has one, for build/predict.
+$(BUILD)/lessons.inc: $(BUILD)/settings
+	@for n in $(patsubst lessons%.c,%,$(filter lessons%.c,$(call sources,$(chapters)))); do \
+	    echo "LESSONS($$n)"; done >$@
 
 compile = @echo "  cc      $@"; mkdir -p $(@D); \
     $(CC) $(flags) -MMD -MP -I$(BUILD)
@@ -134,6 +156,9 @@ upto = $(appendices) $(foreach unit,$(chapters),$(if $(filter $(firstword $(sort
 $(foreach unit,$(appendices),$(eval $(call rules,$(unit),$(appendices))))
 $(foreach unit,$(chapters),$(eval $(call rules,$(unit),$(call upto,$(unit)))))
 $(foreach unit,$(chapters),$(eval $(call program,$(unit),$(call upto,$(unit)),$(call number,$(unit)))))
+$(BUILD)/obj/A-lesson-runner/predict.o: | $(BUILD)/lessons.inc
+$(BUILD)/predict: $(call modules,$(units)) $(BUILD)/obj/A-lesson-runner/predict.o $(lessons) $(BUILD)/settings
+	$(link) -lm
 -include $(wildcard $(BUILD)/obj/*/*.d)
 
 ## make tangle: bring tangled/ up to date with the chapters (others do it, too)
@@ -160,13 +185,13 @@ $(test_objects): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/
 	$(compile) $(call folders,$(units)) -D_POSIX_C_SOURCE=200809L -DCHECK_BUILD='"$(BUILD)"' \
 	    -DCHECK_MAKE='"$(MAKE) -s FLAVOR=$(FLAVOR) AUTHOR=$(AUTHOR)"' -c -o $@ $<
 $(BUILD)/tests: $(test_objects) $(call modules,$(units)) \
-    $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters))) $(BUILD)/settings
+    $(lessons) $(BUILD)/settings
 	$(link) -lcunit -lm
 
 # One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
 SUITES ?=
 .PHONY: suites
-suites: $(programs) $(BUILD)/tests
+suites: $(programs) $(BUILD)/predict $(BUILD)/tests
 	@SEED=$(SEED) $(BUILD)/tests $(SUITES)
 
 ## make test3: chapter 3's suite in all flavors; SEED=7 draws other cases
