@@ -28,6 +28,9 @@ endif
 ifneq ($(call wants,test),)
   $(call need,notangle noweave pandoc gnuplot dot lualatex pdfinfo chromium java node, test)
 endif
+ifneq ($(call wants,fuzz),)
+  $(call need,clang, fuzz)
+endif
 ifneq ($(call wants,test suites test%),)
   ifeq ($(shell echo '$(hash)include <CUnit/Basic.h>' | $(CC) -E - >/dev/null 2>&1 && echo found),)
     $(error CUnit is not installed, and the tests need it. Type: ./setup test)
@@ -105,7 +108,7 @@ chapter%:
 .PHONY: programs
 programs: $(programs) $(BUILD)/predict
 
-## make predict3: predict, then verify: chapter 3's lessons; LESSON=3.2 one of them
+## make predict3: predict, then verify chapter 3; make predict LESSON=3.2: just one
 predict = @$(BUILD)/predict $1 $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
 predict_goals := $(numbers:%=predict%)
 .PHONY: predict progress $(predict_goals)
@@ -178,8 +181,9 @@ lint:
 # The test program of a flavor holds all modules and lessons, and the suites.
 test_files := $(sort $(notdir $(wildcard tests/*.c)))
 test_objects := $(test_files:%.c=$(BUILD)/obj/tests/%.o)
+suite_names := $(patsubst test_chapter%.c,%,$(filter test_chapter%.c,$(test_files)))
 $(BUILD)/suites.inc: $(BUILD)/settings
-	@for suite in $(patsubst test_chapter%.c,%,$(filter test_chapter%.c,$(test_files))); do \
+	@for suite in $(suite_names); do \
 	    echo "S($$suite)"; done >$@
 $(test_objects): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
 	$(compile) $(call folders,$(units)) -D_POSIX_C_SOURCE=200809L -DCHECK_BUILD='"$(BUILD)"' \
@@ -196,12 +200,24 @@ suites: $(programs) $(BUILD)/predict $(BUILD)/tests
 
 ## make test3: chapter 3's suite in all flavors; SEED=7 draws other cases
 flavors := strict sanitize double
-.PHONY: $(numbers:%=test%)
-$(numbers:%=test%): test%:
+.PHONY: $(suite_names:%=test%)
+$(suite_names:%=test%): test%:
 	@for flavor in $(flavors); do \
 	    echo "flavor $$flavor"; \
 	    $(MAKE) --no-print-directory FLAVOR=$$flavor SUITES=$* suites || exit 1; \
 	done
+
+## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
+FUZZ_RUNS ?= 5000000
+fuzzed := $(foreach file,lesson record progress print,$(wildcard tangled/[A-Z]*/$(file).c))
+build/fuzz/fuzz: tests/fuzz.c $(fuzzed) $(wildcard tangled/[A-Z]*/*.h)
+	@mkdir -p build/fuzz/corpus
+	clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	    $(addprefix -I,$(sort $(dir $(fuzzed)))) -o $@ tests/fuzz.c $(fuzzed) -lm
+.PHONY: fuzz
+fuzz: build/fuzz/fuzz
+	$< -runs=$(FUZZ_RUNS) -max_len=400 -print_final_stats=1 -artifact_prefix=build/fuzz/ \
+	    build/fuzz/corpus tests/corpus
 
 ## make test: everything: tangled/, lint, the press, all suites, quotes, pages
 do-tangled = book/tangle --check

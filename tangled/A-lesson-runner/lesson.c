@@ -99,7 +99,7 @@ static void wrap(const struct lesson_printer *to, size_t margin,
 }
 
 /* put text together, then wrap it */
-static void say(const struct lesson_printer *to, size_t margin,
+void lesson_say(const struct lesson_printer *to, size_t margin,
                 const char *format, ...)
 {
     char text[1000];
@@ -123,17 +123,17 @@ void lesson_pose(const struct lesson_printer *to,
                  const struct lesson *lesson, uint64_t seed)
 {
     paint(to, BOLD);
-    say(to, 0, "%s  %s", lesson->id, lesson->title);
+    lesson_say(to, 0, "%s  %s", lesson->id, lesson->title);
     paint(to, PLAIN);
-    say(to, 0, "%d minutes, seed %llu%s\n", lesson->minutes,
+    lesson_say(to, 0, "%d minutes, seed %llu%s\n", lesson->minutes,
         (unsigned long long)seed,
         seed == LESSON_BOOK_SEED ? ", as on the page" : "");
-    say(to, 0, "%s\n", lesson->question);
+    lesson_say(to, 0, "%s\n", lesson->question);
     print_drawn(to->out, "    ", lesson->pose, seed);
     /* pose the options and the unit */
     for (size_t i = 0; i < 6 && lesson->options[i]; i++)
-        say(to, 4, "%zu. %s", i + 1, lesson->options[i]);
-    if (lesson->unit) say(to, 0, "\nAnswer in %s.", lesson->unit);
+        lesson_say(to, 4, "%zu. %s", i + 1, lesson->options[i]);
+    if (lesson->unit) lesson_say(to, 0, "\nAnswer in %s.", lesson->unit);
     fputc('\n', to->out);
 }
 
@@ -142,7 +142,7 @@ int lesson_hint(const struct lesson_printer *to,
                 const struct lesson *lesson, size_t n)
 {
     if (n >= 3 || !lesson->hints[n]) return 0;
-    say(to, 0, "Hint %zu: %s", n + 1, lesson->hints[n]);
+    lesson_say(to, 0, "Hint %zu: %s", n + 1, lesson->hints[n]);
     return 1;
 }
 
@@ -379,7 +379,7 @@ void lesson_explain(const struct lesson_printer *to,
     fputc('\n', to->out);
     const struct lesson_mistake *mistake =
         passed ? NULL : find_mistake(lesson, seed, said);
-    if (mistake) say(to, 0, "%s", mistake->meaning);
+    if (mistake) lesson_say(to, 0, "%s", mistake->meaning);
     fputc('\n', to->out);
     print_drawn(to->out, "    ", lesson->trace, seed);
 }

@@ -43,6 +43,11 @@ struct lesson_printer { FILE *out;
                         size_t columns; /* 20 or more */
                         int color, unicode; /* 0: neither */ };
 
+/* pose a lesson in a terminal */
+/* Print text behind a margin, broken between words. */
+void lesson_say(const struct lesson_printer *to, size_t margin,
+                const char *format, ...);
+
 /* The problem, and hint n, from 0; 0 if there is no such hint. */
 void lesson_pose(const struct lesson_printer *to,
                  const struct lesson *lesson, uint64_t seed);

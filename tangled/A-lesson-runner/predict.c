@@ -96,12 +96,12 @@ static void look_at_terminal(void)
 }
 
 /* measure the window */
-static void measure_window(void)
+static void measure_window(size_t most)
 {
     struct winsize size;
-    to.columns = 72;
+    to.columns = most;
     if (!ioctl(1, TIOCGWINSZ, &size) && size.ws_col
-        && size.ws_col < 72) to.columns = size.ws_col;
+        && size.ws_col < most) to.columns = size.ws_col;
     if (to.columns < 20) to.columns = 20;
 }
 
@@ -196,13 +196,14 @@ static enum lesson_heard pose(const struct lesson *lesson,
 {
     struct lesson_answer said, right;
     unsigned hints = 0;
-    measure_window();
+    measure_window(72);
     lesson_pose(&to, lesson, problem);
     fflush(stdout);
     right = lesson->solve(problem);
     /* say how to answer */
-    printf("Predict: %s.\nOr:      ? hint   r other numbers   s skip   "
-           "q leave\n", lesson_example(lesson));
+    lesson_say(&to, 0, "Predict: %s.", lesson_example(lesson));
+    lesson_say(&to, 0, "Or type ? for a hint, r for other numbers, s to "
+               "skip, q to leave.");
     while (hear()) {
         /* do what the line asks for */
         enum lesson_heard what = lesson_read(lesson, heard, &said);
@@ -212,8 +213,8 @@ static enum lesson_heard pose(const struct lesson *lesson,
             return what;
         }
         if (what == LESSON_UNREADABLE)
-            printf("Not counted. Predict: %s.\n",
-                   lesson_example(lesson));
+            lesson_say(&to, 0, "Not counted. Predict: %s.",
+                       lesson_example(lesson));
         else if (what != LESSON_HINT) return what;
         else if (lesson_hint(&to, lesson, hints)) hints++;
         else printf("There are no more hints. s skips the lesson.\n");
@@ -226,7 +227,10 @@ static enum lesson_heard what_next(void)
 {
     static const struct lesson none = {.kind = LESSON_CHOICE};
     struct lesson_answer unused;
-    if (typed) printf("\nEnter: go on   r other numbers   q leave\n");
+    /* offer to go on */
+    if (typed)
+        lesson_say(&to, 0, "\nEnter goes on, r brings other numbers, "
+                   "q leaves.");
     while (typed ? hear() : read_line()) {
         enum lesson_heard what = lesson_read(&none, heard, &unused);
         if (what == LESSON_AGAIN || what == LESSON_LEAVE) return what;
@@ -276,7 +280,7 @@ static int teach_wanted(void)
 /* show the progress */
 static int show_progress(int error)
 {
-    measure_window();
+    measure_window(80);
     progress_print(&to, &past, chapters, CHAPTERS);
     if (!past.count)
         printf("No predictions yet. Type: make predict1\n");

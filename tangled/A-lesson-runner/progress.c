@@ -201,8 +201,8 @@ static void print_unknown(const struct lesson_printer *to,
             known += (size_t)among(chapters[c]->rows,
                 chapters[c]->count, p->at[i].id);
     if (known < p->count)
-        fprintf(to->out, "%zu predictions are of lessons that this "
-                "copy of the book lacks.\n", p->count - known);
+        fprintf(to->out, "Of lessons that this book lacks: %zu "
+                "prediction(s).\n", p->count - known);
 }
 
 /* print all progress */
