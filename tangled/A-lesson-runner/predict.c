@@ -1,6 +1,7 @@
 /* Pose the book's lessons, take predictions, verify and record them. */
 /* include what talking needs */
 #define _POSIX_C_SOURCE 200809L
+#define _DARWIN_C_SOURCE /* the window's size, on a Mac */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
