@@ -353,7 +353,7 @@ static void print_distance(FILE *out, const struct lesson *lesson,
         fprintf(out, ", %zu of %zu in place", in_place(right, said),
                 right.count);
     if (lesson->kind == LESSON_CHOICE || lesson->kind == LESSON_EXPERTS
-        || error == 0) return;
+        || error < (passed ? 1e-5 : 0)) return;
     fprintf(out, ", off by %.3g", fabs(said.value[0] - right.value[0]));
     if (right.value[0] != 0)
         fprintf(out, " (%.3g%% of the answer)", 100 * error);
