@@ -211,6 +211,7 @@ static int write_waiting(struct record_file *record, int file)
     if (!error && whole < first + length) error = ENOSPC;
     if (!error && fsync(file) && errno != EINVAL) error = errno;
     /* forget the lines that are in the file */
+    if (whole && whole < first + length && lines[whole] == '\n') whole++;
     while (whole && lines[whole - 1] != '\n') whole--;
     whole -= whole ? first : 0;
     memmove(record->waiting, record->waiting + whole, length - whole);
