@@ -29,7 +29,7 @@ static void answer(enum lesson_kind kind, const char *line)
     promise(got.count >= 1 && got.count <= LESSON_VALUES, "1 to 8 values", line);
     promise(kind == LESSON_EXPERTS || got.count == 1, "one value", line);
     for (size_t i = 0; i < got.count; i++) {
-        double value = got.value[i], most = kind == LESSON_CHOICE ? 3 : 999;
+        double value = got.value[i], most = kind == LESSON_CHOICE ? 3 : 999999;
         promise(isfinite(value), "finite", line);
         if (kind == LESSON_NUMBER) continue;
         promise(value == floor(value) && value >= (kind == LESSON_CHOICE) && value <= most,

@@ -44,6 +44,19 @@ static void numbers_as_written(void)
     }
 }
 
+/* Where percent are asked for, 13% is 13. */
+static void percent(void)
+{
+    static const struct lesson share = {.id = "1.4", .unit = "percent", .kind = LESSON_NUMBER};
+    static const char *const same[] = {"13", "13%", "13 %", "13 percent", "26/2"};
+    for (size_t i = 0; i < 5; i++) {
+        struct lesson_answer got = {0, {0}};
+        CU_ASSERT(lesson_read(&share, same[i], &got) == LESSON_ANSWER && got.value[0] == 13);
+    }
+    CU_ASSERT_PTR_NULL(strstr(lesson_example(&share), "0.13"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&number), "0.13"));
+}
+
 static void not_numbers(void)
 {
     static const char *const bad[] = {
@@ -74,7 +87,7 @@ static void experts_and_choices(void)
         CU_ASSERT(got.count == 3 && got.value[0] == 2 && got.value[1] == 0 && got.value[2] == 11);
     }
     CU_ASSERT(lesson_read(&experts, "0 1 2 3 4 5 6 7", &got) == LESSON_ANSWER && got.count == 8);
-    static const char *const bad[] = {"", "x", "2x", "2 x", "-1", "2.0", "2,", ",2", "2,,0", "1000",
+    static const char *const bad[] = {"", "x", "2x", "2 x", "-1", "2.0", "2,", ",2", "2,,0", "1000000",
         "0 1 2 3 4 5 6 7 8", "2 0 x", "2/0"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CU_ASSERT(lesson_read(&experts, bad[i], &got) == LESSON_UNREADABLE);
@@ -800,6 +813,7 @@ static void plain_terminals(void)
 
 SUITE(A) {
     check_case("numbers are read as people write them", numbers_as_written);
+    check_case("percent where they are asked for", percent);
     check_case("what is no number, or could be two, is not read", not_numbers);
     check_case("experts in order, choices by number", experts_and_choices);
     check_case("wishes are one letter", wishes);

@@ -8,10 +8,15 @@
 #include <string.h>
 #include "lesson.h"
 
-/* answer with one value */
+/* answer with one value, or none */
 struct lesson_answer lesson_value(double value)
 {
     return (struct lesson_answer){1, {value}};
+}
+
+struct lesson_answer lesson_none(void)
+{
+    return (struct lesson_answer){0, {0}};
 }
 
 /* print a lesson for the press */
@@ -66,8 +71,10 @@ static void print_lesson(FILE *out, const struct lesson *lesson,
     print_answer(out, lesson, lesson->solve(seed));
     fprintf(out, "\ntolerance\t%g\n", lesson->tolerance);
     for (size_t i = 0; i < 3 && lesson->mistakes[i].solve; i++) {
+        struct lesson_answer wrong = lesson->mistakes[i].solve(seed);
+        if (!wrong.count) continue;
         fprintf(out, "mistake\t");
-        print_answer(out, lesson, lesson->mistakes[i].solve(seed));
+        print_answer(out, lesson, wrong);
         fprintf(out, "\t%s\n", lesson->mistakes[i].meaning);
     }
     print_drawn(out, "trace\t", lesson->trace, seed);
@@ -184,6 +191,12 @@ const char *lesson_number(const char *text, double *value)
 }
 
 /* read a number as people write it */
+static int in_percent(const struct lesson *lesson)
+{
+    return lesson->unit && !strcmp(lesson->unit, "percent");
+}
+
+/* read a number, its unit, sign or divisor */
 static int read_number(const struct lesson *lesson, const char *at,
                        struct lesson_answer *answer)
 {
@@ -191,7 +204,7 @@ static int read_number(const struct lesson *lesson, const char *at,
     if (!(at = lesson_number(at, &value))) return 0;
     at += strspn(at, " ");
     if (lesson->unit && !strcmp(at, lesson->unit)) at = "";
-    else if (*at == '%') below = 100, at++;
+    else if (*at == '%') below = in_percent(lesson) ? 1 : 100, at++;
     else if (*at == '/') {
         /* read what to divide by */
         at = lesson_number(at + 1 + strspn(at + 1, " "), &below);
@@ -208,7 +221,7 @@ static int read_experts(const char *at, struct lesson_answer *answer)
     struct lesson_answer list = {0, {0}};
     for (const char *end; ; at = end) {
         end = after_digits(at);
-        if (end == at || end > at + 3 || list.count == LESSON_VALUES)
+        if (end == at || end > at + 6 || list.count == LESSON_VALUES)
             return 0;
         list.value[list.count++] = (double)strtoul(at, NULL, 10);
         /* step to the next expert */
@@ -277,7 +290,8 @@ const char *lesson_example(const struct lesson *lesson)
         return "the number of a choice, such as 1";
     if (lesson->kind == LESSON_EXPERTS)
         return "expert numbers in order, such as 2 0 (or just 2)";
-    return "a number, such as 0.13, 13%, 1/8 or 6.5e-2";
+    return in_percent(lesson) ? "a number, such as 13 or 12.5%"
+        : "a number, such as 0.13, 13%, 1/8 or 6.5e-2";
 }
 
 /* judge and explain */

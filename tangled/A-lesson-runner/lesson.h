@@ -12,6 +12,7 @@ enum lesson_kind { LESSON_NUMBER,   /* one value and a tolerance */
 
 struct lesson_answer { size_t count; double value[LESSON_VALUES]; };
 struct lesson_answer lesson_value(double value); /* just one */
+struct lesson_answer lesson_none(void); /* a mistake that cannot show */
 
 struct lesson_mistake { const char *meaning;
                         struct lesson_answer (*solve)(uint64_t seed); };

@@ -114,7 +114,7 @@ static int fits(enum lesson_kind kind, struct lesson_answer answer)
     for (size_t i = 0; i < answer.count; i++) {
         double value = answer.value[i];
         if (kind == LESSON_NUMBER) continue;
-        if (!(value >= 0 && value <= 999)) return 0;
+        if (!(value >= 0 && value <= 999999)) return 0;
         if (value != (double)(int)value) return 0;
     }
     return 1;
