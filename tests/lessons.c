@@ -77,16 +77,16 @@ static char *squeezed(char *text)
     return text;
 }
 
-/* What the terminal says in `columns`, all in one line if squeeze. */
-static char *in_terminal(const struct lesson *l, uint64_t seed, const struct lesson_answer *said,
-                         size_t columns)
+/* What the terminal says in `columns`: the problem and its hints, or about an answer. */
+static char *in_terminal(const struct lesson *l, uint64_t seed, const struct lesson_answer *right,
+                         const struct lesson_answer *said, size_t columns)
 {
     char *text = NULL;
     size_t length = 0;
     FILE *page = open_memstream(&text, &length);
     if (!page) abort();
     struct lesson_printer to = {page, columns, 0, 0};
-    if (said) lesson_explain(&to, l, seed, l->solve(seed), *said);
+    if (said) lesson_explain(&to, l, seed, *right, *said);
     else {
         lesson_pose(&to, l, seed);
         size_t n = 0;
@@ -117,8 +117,8 @@ static int same_words(const struct lesson *l, uint64_t seed)
     lesson_list(page, &one, seed);
     fclose(page);
     struct lesson_answer right = l->solve(seed);
-    char *posed = squeezed(in_terminal(l, seed, NULL, 72));
-    char *told = squeezed(in_terminal(l, seed, &right, 72));
+    char *posed = squeezed(in_terminal(l, seed, NULL, NULL, 72));
+    char *told = squeezed(in_terminal(l, seed, &right, &right, 72));
     int good = 1;
     for (char *line = list, *end; (end = strchr(line, '\n')); line = end + 1) {
         *end = '\0';
@@ -153,10 +153,10 @@ static int types_and_passes(const struct lesson *l, struct lesson_answer right)
 }
 
 /* A verdict that fits, says whether it is right, and means something. */
-static int explained(const struct lesson *l, uint64_t seed, struct lesson_answer said,
-                     const char *verdict, const char *meaning)
+static int explained(const struct lesson *l, uint64_t seed, struct lesson_answer right,
+                     struct lesson_answer said, const char *verdict, const char *meaning)
 {
-    char *text = in_terminal(l, seed, &said, 72);
+    char *text = in_terminal(l, seed, &right, &said, 72);
     int good = fits_columns(text, 80);
     squeezed(text);
     good = good && strstr(text, verdict) && (!meaning || strstr(text, meaning));
@@ -177,7 +177,7 @@ static int check_problem(const struct lesson *l, uint64_t seed)
             good &= value >= 1 && value <= 6 && l->options[(int)value - 1];
     }
     if (!good) return 0;
-    good &= types_and_passes(l, right) && explained(l, seed, right, ": right", NULL);
+    good &= types_and_passes(l, right) && explained(l, seed, right, right, ": right", NULL);
     for (size_t i = 0; i < 3 && l->mistakes[i].solve; i++) {
         struct lesson_answer wrong = l->mistakes[i].solve(seed);
         if (!wrong.count) continue; /* this problem does not let it show */
@@ -185,10 +185,10 @@ static int check_problem(const struct lesson *l, uint64_t seed)
         int known = 0; /* an earlier mistake may have led to the same */
         for (size_t j = 0; j < i; j++)
             known |= lesson_passes(l->tolerance, l->mistakes[j].solve(seed), wrong);
-        good &= explained(l, seed, wrong, ": not right", known ? NULL : l->mistakes[i].meaning);
+        good &= explained(l, seed, right, wrong, ": not right", known ? NULL : l->mistakes[i].meaning);
     }
     char *given = drawn(l->pose, seed), *trace = drawn(l->trace, seed);
-    char *posed = in_terminal(l, seed, NULL, 72), *narrow = in_terminal(l, seed, NULL, 40);
+    char *posed = in_terminal(l, seed, NULL, NULL, 72), *narrow = in_terminal(l, seed, NULL, NULL, 40);
     good &= fits(given) && fits(trace) && *given && *trace;
     good &= fits_columns(posed, 80) && strcmp(posed, narrow);
     free(given), free(trace), free(posed), free(narrow);
