@@ -28,6 +28,9 @@ endif
 ifneq ($(call wants,test),)
   $(call need,notangle noweave pandoc gnuplot dot lualatex pdfinfo chromium java node, test)
 endif
+ifneq ($(call wants,fuzz),)
+  $(call need,clang, fuzz)
+endif
 ifneq ($(call wants,test suites test%),)
   ifeq ($(shell echo '$(hash)include <CUnit/Basic.h>' | $(CC) -E - >/dev/null 2>&1 && echo found),)
     $(error CUnit is not installed, and the tests need it. Type: ./setup test)
@@ -57,7 +60,8 @@ programs := $(numbers:%=$(BUILD)/chapter%)
 
 sources = $(foreach unit,$1,$(sort $(notdir $(wildcard tangled/$(unit)/*.c))))
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
-modules = $(filter-out $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o),$(call objects,$1))
+modules = $(filter-out %/predict.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o),$(call objects,$1))
+lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
 folders = $(1:%=-I$(tangled)/%)
 
 flags := -std=c11 -ffp-contract=off \
@@ -102,7 +106,23 @@ chapter%:
 
 ## make programs: build all chapters' programs
 .PHONY: programs
-programs: $(programs)
+programs: $(programs) $(BUILD)/predict
+
+## make predict3: predict, then verify chapter 3; make predict LESSON=3.2: just one
+predict = @$(BUILD)/predict $1 $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
+predict_goals := $(numbers:%=predict%)
+.PHONY: predict progress $(predict_goals)
+predict: $(BUILD)/predict
+	$(call predict,$(LESSON))
+$(predict_goals): predict%: $(BUILD)/predict
+	$(call predict,$*)
+
+predict%:
+	@echo "make: there is no chapter $*; there are: $(numbers) (try make predict$(firstword $(numbers)))" >&2; exit 2
+
+## make progress: the lessons done, and how good the predictions were
+progress: $(BUILD)/predict
+	@$< --progress $(ARGS)
 
 # A file that is missing from a list, or other flags, make everything anew.
 settings := $(CC) $(flags) $(call sources,$(units)) $(notdir $(wildcard tests/*.c))
@@ -115,6 +135,11 @@ endif
 $(BUILD)/names.inc: data/names.txt
 	@mkdir -p $(@D)
 	@sed 's/.*/"&",/' $< >$@
+
+# The table of every chapter that has one, for build/predict.
+$(BUILD)/lessons.inc: $(BUILD)/settings
+	@for n in $(patsubst lessons%.c,%,$(filter lessons%.c,$(call sources,$(chapters)))); do \
+	    echo "LESSONS($$n)"; done >$@
 
 compile = @echo "  cc      $@"; mkdir -p $(@D); \
     $(CC) $(flags) -MMD -MP -I$(BUILD)
@@ -134,6 +159,9 @@ upto = $(appendices) $(foreach unit,$(chapters),$(if $(filter $(firstword $(sort
 $(foreach unit,$(appendices),$(eval $(call rules,$(unit),$(appendices))))
 $(foreach unit,$(chapters),$(eval $(call rules,$(unit),$(call upto,$(unit)))))
 $(foreach unit,$(chapters),$(eval $(call program,$(unit),$(call upto,$(unit)),$(call number,$(unit)))))
+$(BUILD)/obj/A-lesson-runner/predict.o: | $(BUILD)/lessons.inc
+$(BUILD)/predict: $(call modules,$(units)) $(BUILD)/obj/A-lesson-runner/predict.o $(lessons) $(BUILD)/settings
+	$(link) -lm
 -include $(wildcard $(BUILD)/obj/*/*.d)
 
 ## make tangle: bring tangled/ up to date with the chapters (others do it, too)
@@ -153,30 +181,43 @@ lint:
 # The test program of a flavor holds all modules and lessons, and the suites.
 test_files := $(sort $(notdir $(wildcard tests/*.c)))
 test_objects := $(test_files:%.c=$(BUILD)/obj/tests/%.o)
+suite_names := $(patsubst test_chapter%.c,%,$(filter test_chapter%.c,$(test_files)))
 $(BUILD)/suites.inc: $(BUILD)/settings
-	@for suite in $(patsubst test_chapter%.c,%,$(filter test_chapter%.c,$(test_files))); do \
+	@for suite in $(suite_names); do \
 	    echo "S($$suite)"; done >$@
 $(test_objects): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
 	$(compile) $(call folders,$(units)) -D_POSIX_C_SOURCE=200809L -DCHECK_BUILD='"$(BUILD)"' \
 	    -DCHECK_MAKE='"$(MAKE) -s FLAVOR=$(FLAVOR) AUTHOR=$(AUTHOR)"' -c -o $@ $<
 $(BUILD)/tests: $(test_objects) $(call modules,$(units)) \
-    $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters))) $(BUILD)/settings
+    $(lessons) $(BUILD)/settings
 	$(link) -lcunit -lm
 
 # One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
 SUITES ?=
 .PHONY: suites
-suites: $(programs) $(BUILD)/tests
+suites: $(programs) $(BUILD)/predict $(BUILD)/tests
 	@SEED=$(SEED) $(BUILD)/tests $(SUITES)
 
 ## make test3: chapter 3's suite in all flavors; SEED=7 draws other cases
 flavors := strict sanitize double
-.PHONY: $(numbers:%=test%)
-$(numbers:%=test%): test%:
+.PHONY: $(suite_names:%=test%)
+$(suite_names:%=test%): test%:
 	@for flavor in $(flavors); do \
 	    echo "flavor $$flavor"; \
 	    $(MAKE) --no-print-directory FLAVOR=$$flavor SUITES=$* suites || exit 1; \
 	done
+
+## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
+FUZZ_RUNS ?= 5000000
+fuzzed := $(foreach file,lesson record progress print,$(wildcard tangled/[A-Z]*/$(file).c))
+build/fuzz/fuzz: tests/fuzz.c $(fuzzed) $(wildcard tangled/[A-Z]*/*.h)
+	@mkdir -p build/fuzz/corpus
+	clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	    $(addprefix -I,$(sort $(dir $(fuzzed)))) -o $@ tests/fuzz.c $(fuzzed) -lm
+.PHONY: fuzz
+fuzz: build/fuzz/fuzz
+	$< -runs=$(FUZZ_RUNS) -max_len=400 -print_final_stats=1 -artifact_prefix=build/fuzz/ \
+	    build/fuzz/corpus tests/corpus
 
 ## make test: everything: tangled/, lint, the press, all suites, quotes, pages
 do-tangled = book/tangle --check

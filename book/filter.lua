@@ -392,6 +392,7 @@ local function lesson(div)
     if one('unit') ~= '' then
       put('<p class="unit">Answer in ' .. html(one('unit')) .. '.</p>')
     end
+    put(('<p class="unit">To verify in a terminal: <code>make predict LESSON=%s</code></p>'):format(id))
     put('</div>')
     for i, hint in ipairs(l.hint or {}) do
       put(('<details class="hint"><summary>Hint%s</summary><p>%s</p></details>'):format(
@@ -418,6 +419,7 @@ local function lesson(div)
       .. '\\end{enumerate}'
   end
   if one('unit') ~= '' then out[#out + 1] = 'Answer in ' .. tex(one('unit')) .. '.\\par' end
+  out[#out + 1] = ('\\hint{In a terminal}{\\texttt{make predict LESSON=%s}}'):format(id)
   for i, hint in ipairs(l.hint or {}) do
     out[#out + 1] = ('\\hint{Hint%s}{%s}'):format(#l.hint > 1 and ' ' .. i or '', tex(hint))
   end

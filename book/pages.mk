@@ -21,7 +21,8 @@ PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve
 keep = if cmp -s $1.new $1; then rm $1.new; else mv $1.new $1; fi
 figures_of = $(filter $(firstword $(subst -, ,$1))-%,$(DRAWN))
 programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter \
-    $(firstword $(sort $u $1)),$u),$(BUILD)/chapter$(call number,$u)))
+    $(firstword $(sort $u $1)),$u),$(BUILD)/chapter$(call number,$u))) \
+    $(if $(filter A-%,$1),$(BUILD)/predict)
 script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
 in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
@@ -119,7 +120,7 @@ build/quoted/$1.stamp: $(WEAVE)/$1.runs $(WEAVE)/list $(foreach f,$(call figures
 	@{ cat $$<; $(foreach f,$(call figures_of,$1),sed -n 's/^[#/ ]*data: *//p' $(call script,$f);) } | \
 	    sort -u | while IFS= read -r run; do \
 	        printf '$$$$ %s\n' "$$$$run"; \
-	        sh -c "$$$$run" </dev/null || { \
+	        XDG_STATE_HOME=$$$$PWD/build/quoted sh -c "$$$$run" </dev/null || { \
 	            status=$$$$?; \
 	            line=$$$$(grep -nF -e "$$$${run#* --values }" chapters/$1.nw | head -n 1); \
 	            echo "chapters/$1.nw:$$$${line%%:*}: \`$$$$run' failed with exit status $$$$status;" \

@@ -469,9 +469,11 @@ function Reader(input, opts)
         elseif b.t == 'CodeBlock' and b.classes:includes('run') then
           for command in b.text:gmatch('[^\n]+') do
             local run = command:match('^%$ (.+)$')
-            if run and not run:match('^build/chapter%d+%f[%s\0]') then
+            if run and not run:match('^build/chapter%d+%f[%s\0]')
+              and not run:match('%f[%w]build/predict%f[%s\0]')
+              and not run:match('where%-tokens%-go/predictions%f[%s\0]') then
               complain(common.line_of(source, command), ('`%s` runs no program of the '
-                .. 'book; a run block starts with $ build/chapterN'):format(command))
+                .. 'book; a run block starts with $ build/chapterN, or runs build/predict'):format(command))
             elseif run then runs[run] = true end
           end
         end

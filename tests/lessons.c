@@ -5,22 +5,14 @@
 #include "check.h"
 #include "lessons.h"
 
-/* Under the sanitizers, training takes ten times as long. */
+/* In slow builds, training takes several times as long. */
 #if defined __SANITIZE_ADDRESS__
 enum { SLOW_SEEDS = 0 };
-#else
+#elif defined REAL_DOUBLE
 enum { SLOW_SEEDS = 2 };
+#else
+enum { SLOW_SEEDS = 20 };
 #endif
-
-static int passes(const struct lesson *lesson, struct lesson_answer right,
-                  struct lesson_answer given)
-{
-    if (given.count != right.count) return 0;
-    for (size_t i = 0; i < right.count; i++)
-        if (!(fabs(given.value[i] - right.value[i]) <= lesson->tolerance))
-            return 0;
-    return 1;
-}
 
 static char *drawn(void (*draw)(uint64_t, FILE *), uint64_t seed)
 {
@@ -44,54 +36,202 @@ static int fits(const char *text)
     return width == 0;
 }
 
+/* Plain sentences: printable, no room for surprises when they are wrapped. */
+static int plain(const char *text)
+{
+    size_t length = strlen(text), word = 0;
+    for (const char *c = text; *c; c++) {
+        if (*c < ' ' || *c > '~') return 0;
+        word = *c == ' ' ? 0 : word + 1;
+        if (word > 40) return 0;
+    }
+    return length > 0 && length < 600;
+}
+
 static void check_row(const struct lesson *l)
 {
     CU_ASSERT_FATAL(l->id && l->title && l->paths && l->question);
     CU_ASSERT_FATAL(l->pose && l->solve && l->trace);
+    CU_ASSERT(strlen(l->id) < 16 && !l->id[strspn(l->id, "0123456789.")]);
     CU_ASSERT(l->minutes >= 5 && l->minutes <= 12);
     CU_ASSERT(strlen(l->question) > 20 && l->tolerance >= 0);
-    CU_ASSERT_PTR_NOT_NULL(l->hints[0]);
+    CU_ASSERT(plain(l->title) && plain(l->question));
+    CU_ASSERT(!l->unit || (plain(l->unit) && strlen(l->unit) <= 20));
+    for (size_t i = 0; i < 3; i++) CU_ASSERT(l->hints[i] && plain(l->hints[i]));
     CU_ASSERT((l->kind == LESSON_CHOICE) == (l->options[0] != NULL));
+    for (size_t i = 0; i < 6 && l->options[i]; i++)
+        CU_ASSERT(plain(l->options[i]) && strlen(l->options[i]) <= 60);
     for (size_t i = 0; i < 3 && l->mistakes[i].solve; i++)
-        CU_ASSERT_PTR_NOT_NULL(l->mistakes[i].meaning);
+        CU_ASSERT(l->mistakes[i].meaning && plain(l->mistakes[i].meaning));
+}
+
+/* The text without line breaks and repeated spaces. */
+static char *squeezed(char *text)
+{
+    char *to = text;
+    for (char *from = text; *from; from++) {
+        char c = *from == '\n' ? ' ' : *from;
+        if (c != ' ' || (to > text && to[-1] != ' ')) *to++ = c;
+    }
+    *to = '\0';
+    return text;
+}
+
+/* What the terminal says in `columns`: the problem and its hints, or about an answer. */
+static char *in_terminal(const struct lesson *l, uint64_t seed, const struct lesson_answer *right,
+                         const struct lesson_answer *said, size_t columns)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *page = open_memstream(&text, &length);
+    if (!page) abort();
+    struct lesson_printer to = {page, columns, 0, 0};
+    if (said) lesson_explain(&to, l, seed, *right, *said);
+    else {
+        lesson_pose(&to, l, seed);
+        size_t n = 0;
+        while (lesson_hint(&to, l, n)) n++;
+    }
+    fclose(page);
+    return text;
+}
+
+static int fits_columns(const char *text, size_t columns)
+{
+    size_t width = 0;
+    for (; *text; text++) {
+        width = *text == '\n' ? 0 : width + 1;
+        if (width > columns) return 0;
+    }
+    return width == 0;
+}
+
+/* Every word that the page has, the terminal has. */
+static int same_words(const struct lesson *l, uint64_t seed)
+{
+    char *list = NULL;
+    size_t length = 0;
+    FILE *page = open_memstream(&list, &length);
+    if (!page) abort();
+    struct lesson_table one = {l, 1};
+    lesson_list(page, &one, seed);
+    fclose(page);
+    struct lesson_answer right = l->solve(seed);
+    char *posed = squeezed(in_terminal(l, seed, NULL, NULL, 72));
+    char *told = squeezed(in_terminal(l, seed, &right, &right, 72));
+    int good = 1;
+    for (char *line = list, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        char *text = strchr(line, '\t'), *where = posed;
+        if (!text) return 0;
+        *text++ = '\0';
+        static const char *const posed_fields[] = {"lesson", "title", "minutes", "question", "given",
+                                                   "unit", "option", "hint"};
+        int known = 0;
+        for (size_t i = 0; i < sizeof posed_fields / sizeof *posed_fields; i++)
+            known |= !strcmp(line, posed_fields[i]);
+        if (!strcmp(line, "answer") || !strcmp(line, "trace")) known = 1, where = told;
+        if (known && !strstr(where, squeezed(text + strspn(text, " ")))) {
+            printf("\n    lesson %s: the terminal lacks the page's %s: %s", l->id, line, text);
+            good = 0;
+        }
+    }
+    free(list), free(posed), free(told);
+    return good;
+}
+
+/* What is typed as the page shows it is read as what it is. */
+static int types_and_passes(const struct lesson *l, struct lesson_answer right)
+{
+    char line[200];
+    size_t n = 0;
+    for (size_t i = 0; i < right.count; i++)
+        n += (size_t)snprintf(line + n, sizeof line - n, "%s%.10g", i ? " " : "", right.value[i]);
+    struct lesson_answer said = {0, {0}};
+    return lesson_read(l, line, &said) == LESSON_ANSWER && lesson_passes(l->tolerance, right, said)
+        && lesson_error(l->kind, right, said) < 1e-6;
+}
+
+/* A verdict that fits, says whether it is right, and means something. */
+static int explained(const struct lesson *l, uint64_t seed, struct lesson_answer right,
+                     struct lesson_answer said, const char *verdict, const char *meaning)
+{
+    char *text = in_terminal(l, seed, &right, &said, 72);
+    int good = fits_columns(text, 80);
+    squeezed(text);
+    good = good && strstr(text, verdict) && (!meaning || strstr(text, meaning));
+    free(text);
+    return good;
 }
 
 static int check_problem(const struct lesson *l, uint64_t seed)
 {
     struct lesson_answer right = l->solve(seed), again = l->solve(seed);
-    int good = right.count > 0 && right.count <= LESSON_VALUES
-            && !memcmp(&right.count, &again.count, sizeof right.count);
+    int good = right.count > 0 && right.count <= LESSON_VALUES && right.count == again.count;
     for (size_t i = 0; good && i < right.count; i++) {
         double value = right.value[i];
         good = isfinite(value) && value == again.value[i];
-        if (l->kind != LESSON_NUMBER)
-            good &= value == floor(value) && value >= 0;
+        if (l->kind == LESSON_CHOICE || l->kind == LESSON_EXPERTS)
+            good &= value == floor(value) && value >= 0 && value <= 999999;
         if (l->kind == LESSON_CHOICE)
             good &= value >= 1 && value <= 6 && l->options[(int)value - 1];
     }
-    for (size_t i = 0; i < 3 && l->mistakes[i].solve; i++)
-        good &= !passes(l, right, l->mistakes[i].solve(seed));
+    if (!good) return 0;
+    good &= types_and_passes(l, right) && explained(l, seed, right, right, ": right", NULL);
+    for (size_t i = 0; i < 3 && l->mistakes[i].solve; i++) {
+        struct lesson_answer wrong = l->mistakes[i].solve(seed);
+        if (!wrong.count) continue; /* this problem does not let it show */
+        good &= !lesson_passes(l->tolerance, right, wrong);
+        int known = 0; /* an earlier mistake may have led to the same */
+        for (size_t j = 0; j < i; j++)
+            known |= lesson_passes(l->tolerance, l->mistakes[j].solve(seed), wrong);
+        good &= explained(l, seed, right, wrong, ": not right", known ? NULL : l->mistakes[i].meaning);
+    }
     char *given = drawn(l->pose, seed), *trace = drawn(l->trace, seed);
+    char *posed = in_terminal(l, seed, NULL, NULL, 72), *narrow = in_terminal(l, seed, NULL, NULL, 40);
     good &= fits(given) && fits(trace) && *given && *trace;
-    free(given), free(trace);
+    good &= fits_columns(posed, 80) && strcmp(posed, narrow);
+    free(given), free(trace), free(posed), free(narrow);
     return good;
 }
 
-void check_lessons(const struct lesson_table *lessons, uint64_t seeds,
-                   const char *slow)
+/* Over the seeds, does any answer fail where another is right? */
+static void check_change(const struct lesson *l, int changes, uint64_t seeds)
+{
+    if (seeds < 20) return;
+    int good = changes == (l->kind != LESSON_CONSTANT);
+    CU_ASSERT(good);
+    if (!good)
+        printf("\n    lesson %s: %s", l->id, changes
+               ? "a constant whose answer changes with the seed"
+               : "the same answer for every seed: declare it LESSON_CONSTANT");
+}
+
+void check_lessons(const struct lesson_table *lessons, uint64_t seeds, const char *slow)
 {
     struct random random = check_random();
-    CU_ASSERT_FATAL(lessons->count > 0);
+    CU_ASSERT_FATAL(lessons->count > 0 && lessons->count <= 32);
+    struct lesson_answer book[32];
+    int changes[32] = {0};
     for (size_t i = 0; i < lessons->count; i++) {
-        const struct lesson *l = &lessons->rows[i];
-        uint64_t some = strstr(slow, l->id) ? SLOW_SEEDS : seeds;
-        check_row(l);
-        for (uint64_t s = 0; s <= some; s++) {
-            uint64_t seed = s ? random_bits(&random) : LESSON_BOOK_SEED;
+        check_row(&lessons->rows[i]);
+        CU_ASSERT(same_words(&lessons->rows[i], LESSON_BOOK_SEED));
+    }
+    /* All lessons of a seed in turn: those that train share what they trained. */
+    for (uint64_t s = 0; s <= seeds; s++) {
+        uint64_t seed = s ? random_bits(&random) : LESSON_BOOK_SEED;
+        for (size_t i = 0; i < lessons->count; i++) {
+            const struct lesson *l = &lessons->rows[i];
+            if (s > SLOW_SEEDS && strstr(slow, l->id)) continue;
             int good = check_problem(l, seed);
             CU_ASSERT(good);
-            if (!good) printf("\n    lesson %s, seed %llu", l->id,
-                              (unsigned long long)seed);
+            if (!good) printf("\n    lesson %s, seed %llu", l->id, (unsigned long long)seed);
+            struct lesson_answer right = l->solve(seed);
+            if (!s) book[i] = right;
+            changes[i] |= !lesson_passes(l->tolerance, book[i], right);
         }
     }
+    for (size_t i = 0; i < lessons->count; i++)
+        check_change(&lessons->rows[i], changes[i],
+                     strstr(slow, lessons->rows[i].id) ? SLOW_SEEDS : seeds);
 }

@@ -203,7 +203,7 @@ static const struct lesson rows[] = {
      "The block is trained to guess the next character, then reads "
      "other text. What share of its hidden values is exactly zero "
      "after the ReLU? Answer with a number from 0 to 1.", NULL,
-     LESSON_NUMBER, 0.1, {0},
+     LESSON_CONSTANT, 0.1, {0},
      {"Untrained weights are symmetric around zero, and so are the "
       "numbers that reach the ReLU.",
       "Training makes units answer to some characters and stay silent "
@@ -215,7 +215,7 @@ static const struct lesson rows[] = {
      6, "For each token, only the strongest quarter of the hidden "
      "units is kept. What share of the output's squared norm does not "
      "go missing? Answer with a number from 0 to 1.", NULL,
-     LESSON_NUMBER, 0.03, {0},
+     LESSON_CONSTANT, 0.03, {0},
      {"More than a quarter: strengths are far from equal.",
       "Compare a quarter with the share of units that are not zero at "
       "all.", "Only a few units beyond the quarter answer at all, and "

@@ -40,6 +40,15 @@ static void draw_once(struct pencil *p, struct random *r)
         if (p->z[i] > p->z[p->best]) p->best = i;
 }
 
+/* find the winner among the rows */
+static size_t best_row(const struct pencil *p)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < 4; i++)
+        if (row_product(p, i) > row_product(p, best)) best = i;
+    return best;
+}
+
 /* repeat until the answers differ */
 static struct pencil draw_pencil(uint64_t seed)
 {
@@ -48,6 +57,7 @@ static struct pencil draw_pencil(uint64_t seed)
     for (int ties = 1; ties; ) {
         draw_once(&p, &r);
         ties = row_product(&p, p.asked) == (double)p.z[p.asked];
+        ties |= best_row(&p) == p.best;
         for (size_t i = 0; i < 4; i++)
             ties |= i != p.best && p.z[i] == p.z[p.best];
     }
@@ -126,6 +136,13 @@ static void trace_winner(uint64_t seed, FILE *out)
     struct pencil p = draw_pencil(seed);
     print_numbers(out, "logits", p.z);
     fprintf(out, "largest: expert %zu\n", p.best);
+}
+
+/* win by rows */
+static struct lesson_answer win_by_row(uint64_t seed)
+{
+    struct pencil p = draw_pencil(seed);
+    return lesson_value((double)best_row(&p));
 }
 
 /* pose and solve a logit */
@@ -326,7 +343,9 @@ static const struct lesson rows[] = {
      {"A column of W belongs to an expert.",
       "Multiply x with each column, number by number, and add up.",
       "The softmax keeps the order: the largest logit wins."},
-     pose_winner, solve_winner, trace_winner, {{0}}},
+     pose_winner, solve_winner, trace_winner,
+     {{"That is the winner if x is multiplied with the rows of W; "
+       "experts are columns.", win_by_row}}},
     {"2.3", "Compute gating logits: one matmul, four numbers", "2.2.2",
      7, "What is the logit of the expert that is asked for?", NULL,
      LESSON_NUMBER, 0, {0},

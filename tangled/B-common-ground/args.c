@@ -76,24 +76,37 @@ static void reject_value(const struct args *args,
 }
 
 /* print the help */
+static int valueless(const struct args_option *option)
+{
+    return option->kind == ARGS_FLAG || option->kind == ARGS_WORD;
+}
+
+/* print the options and their ranges */
 static void print_help(const struct args *args)
 {
     printf("%s: %s\n\n", args->program, args->about);
     for (const struct args_option *o = args->options; o->name; o++) {
         char allowed[160], value[40];
-        allowed_values(allowed, sizeof allowed, o);
-        current_value(value, sizeof value, o);
-        printf("  %-12s %s; %s (%s)\n",
-               o->name, o->help, allowed + strlen("must be "), value);
+        printf("  %-12s %s", o->name, o->help);
+        if (!valueless(o)) {
+            allowed_values(allowed, sizeof allowed, o);
+            current_value(value, sizeof value, o);
+            printf("; %s (%s)", allowed + strlen("must be "), value);
+        }
+        printf("\n");
     }
     /* print the options that all programs share */
-    printf("  %-12s print name<TAB>value lines, as the page quotes "
-           "them\n  %-12s print the micro-lessons with their answers\n",
-           "--values", "--lessons");
-    printf("  %-12s print the table behind a figure:", "--data");
-    for (size_t i = 0; args->tables[i]; i++)
-        printf("%s %s", i ? "," : "", args->tables[i]);
-    printf("\n  %-12s print this\n", "--help");
+    if (args->tables) {
+        printf("  %-12s print name<TAB>value lines, as the page quotes "
+               "them\n  %-12s print the micro-lessons with their answers\n",
+               "--values", "--lessons");
+        if (args->tables[0])
+            printf("  %-12s print the table behind a figure:", "--data");
+        for (size_t i = 0; args->tables[i]; i++)
+            printf("%s %s", i ? "," : "", args->tables[i]);
+        printf(args->tables[0] ? "\n" : "");
+    }
+    printf("  %-12s print this\n", "--help");
 }
 
 /* read a value */
@@ -156,7 +169,7 @@ static const struct args_option *find(const struct args *args,
                                       const char *word, size_t length)
 {
     for (const struct args_option *o = args->options; o->name; o++)
-        if (strlen(o->name) == length
+        if (strlen(o->name) == length && !valueless(o)
             && !strncmp(o->name, word, length))
             return o;
     return NULL;
@@ -177,6 +190,23 @@ static const char *table(const struct args *args, const char *name)
                 name ? name : "");
 }
 
+/* take a flag or a word */
+static int take_flag_or_word(const struct args *args, const char *word)
+{
+    for (const struct args_option *o = args->options; o->name; o++) {
+        if (o->kind == ARGS_FLAG && !strcmp(o->name, word)) {
+            *(size_t *)o->value = 1;
+            return 1;
+        }
+        if (o->kind == ARGS_WORD && *word && *word != '-'
+            && !*(const char **)o->value) {
+            *(const char **)o->value = word;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* go through the arguments */
 struct args_request args_parse(const struct args *args,
                                int argc, char **argv)
@@ -188,15 +218,18 @@ struct args_request args_parse(const struct args *args,
             print_help(args);
             exit(0);
         }
-        if (!strcmp(argv[i], "--values") || !strcmp(argv[i], "--lessons")) {
+        if (args->tables && (!strcmp(argv[i], "--values")
+                             || !strcmp(argv[i], "--lessons"))) {
             request.output = argv[i][2] == 'v' ? ARGS_VALUES : ARGS_LESSONS;
             continue;
         }
+        if (take_flag_or_word(args, argv[i])) continue;
         size_t length = strcspn(argv[i], "=");
         const char *value = argv[i][length] ? argv[i] + length + 1
                           : i + 1 < argc ? argv[i + 1] : NULL;
         /* take an option with a value */
-        if (length == 6 && !strncmp(argv[i], "--data", 6)) {
+        if (args->tables && args->tables[0] && length == 6
+            && !strncmp(argv[i], "--data", 6)) {
             request.output = ARGS_DATA;
             request.data = table(args, value);
         } else {

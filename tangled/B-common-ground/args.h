@@ -6,6 +6,8 @@
 enum args_kind { ARGS_COUNT,    /* size_t, least <= value <= most */
                  ARGS_NUMBER,   /* double, least <= value <= most */
                  ARGS_CHOICE,   /* size_t, an index into choices */
+                 ARGS_FLAG,     /* size_t, 1 if given; no value */
+                 ARGS_WORD,     /* const char *, without a name */
                  ARGS_SHARES }; /* struct args_shares, each weight
                                    in least..most, not all zero */
 enum { ARGS_SHARES_MOST = 256 };
@@ -22,7 +24,8 @@ struct args_option {
 struct args {
     const char *program, *about;       /* "chapter3", a sentence */
     const struct args_option *options; /* ends with a NULL name */
-    const char *const *tables;         /* --data's; ends with NULL */
+    const char *const *tables;         /* --data's; ends with NULL.
+        NULL: no --data, no --values and no --lessons */
 };
 
 /* What the program shall print: its traced run (the default),

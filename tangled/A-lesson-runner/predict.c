@@ -1,0 +1,339 @@
+/* Pose the book's lessons, take predictions, verify and record them. */
+/* include what talking needs */
+#define _POSIX_C_SOURCE 200809L
+#define _DARWIN_C_SOURCE /* the window's size, on a Mac */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+#include "args.h"
+#include "print.h"
+#include "progress.h"
+#include "random.h"
+
+/* know every chapter's lessons */
+#define LESSONS(n) extern const struct lesson_table lessons##n;
+#include "lessons.inc"
+#undef LESSONS
+
+#define LESSONS(n) &lessons##n,
+static const struct lesson_table *const chapters[] = {
+#include "lessons.inc"
+};
+enum { CHAPTERS = sizeof chapters / sizeof *chapters };
+
+/* remember the session */
+static struct lesson_printer to;
+static struct record_file file;
+static struct progress past;
+static struct random dice;
+static size_t recorded, seed, plain, only_progress;
+static const char *wanted;
+static int typed; /* by a person, at a terminal */
+
+static const struct args_option options[] = {
+    /* list the options of predict */
+    {"LESSON", "a lesson (3.2), a chapter (3), or all", ARGS_WORD, &wanted,
+     0, 0, NULL},
+    {"--progress", "show what you have done, and how well", ARGS_FLAG,
+     &only_progress, 0, 0, NULL},
+    {"--seed", "0: page's, then new", ARGS_COUNT, &seed, 0, 4294967295,
+     NULL},
+    {"--plain", "no color, no Unicode (NO_COLOR: no color)", ARGS_FLAG,
+     &plain, 0, 0, NULL},
+    {0},
+};
+
+/* mind the terminal */
+/* leave by Ctrl-C */
+static void tell(int where, const char *text, size_t length)
+{
+    while (length) {
+        ssize_t wrote = write(where, text, length);
+        if (wrote <= 0) return;
+        text += wrote, length -= (size_t)wrote;
+    }
+}
+
+/* hand over and die */
+static void interrupted(int signal_number)
+{
+    static const char left[] = "\033[0m\nLeft. What you predicted is "
+        "kept.\n", lost[] = "\nLeft. These lines could not be "
+        "recorded; here they are:\n";
+    size_t skip = to.color ? 0 : 4;
+    if (!file.length) tell(1, left + skip, sizeof left - 1 - skip);
+    else {
+        tell(2, lost, sizeof lost - 1);
+        tell(2, file.waiting, file.length);
+    }
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+/* look at the terminal */
+static int wants_unicode(void)
+{
+    const char *locale = getenv("LC_ALL");
+    if (!locale || !*locale) locale = getenv("LC_CTYPE");
+    if (!locale || !*locale) locale = getenv("LANG");
+    return locale && (strstr(locale, "UTF-8")
+                      || strstr(locale, "utf8"));
+}
+
+/* decide what the terminal can show */
+static void look_at_terminal(void)
+{
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    int shown = isatty(1) && !plain;
+    typed = isatty(0);
+    to.out = stdout;
+    to.unicode = shown && wants_unicode();
+    to.color = shown && !(no_color && *no_color)
+             && term && strcmp(term, "dumb");
+}
+
+/* measure the window */
+static void measure_window(size_t most)
+{
+    struct winsize size;
+    to.columns = most;
+    if (!ioctl(1, TIOCGWINSZ, &size) && size.ws_col
+        && size.ws_col < most) to.columns = size.ws_col;
+    if (to.columns < 20) to.columns = 20;
+}
+
+/* hear a line */
+enum { HEARD = 300 };
+static char heard[HEARD];
+static int again; /* the line was not used yet */
+
+static int read_line(void)
+{
+    size_t length = 0;
+    int c = 0;
+    /* read up to the end of the line */
+    while ((c = getchar()) != EOF && c != '\n')
+        if (length < HEARD - 1)
+            heard[length++] = c < ' ' && c != '\t' && c != '\r'
+                            ? '\1' : (char)c;
+    heard[length] = '\0';
+    return c != EOF || length;
+}
+
+/* ask for a line */
+static int hear(void)
+{
+    printf("> ");
+    fflush(stdout);
+    int some = again || read_line();
+    again = 0;
+    if (!typed || !some) printf("%s\n", some ? heard : "");
+    return some;
+}
+
+/* write a prediction down */
+static void fill_time(char text[RECORD_TIME])
+{
+    time_t now = time(NULL);
+    struct tm parts;
+    strcpy(text, "1970-01-01T00:00:00Z");
+    if (gmtime_r(&now, &parts))
+        strftime(text, RECORD_TIME, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}
+
+/* record or say why not */
+static void record_or_tell(const char *line)
+{
+    static int told;
+    int error = record_append(&file, line);
+    recorded++;
+    if (error && !told)
+        fprintf(stderr, "predict: cannot record in %s: %s. The lesson "
+                "goes on; your predictions are kept in memory.\n",
+                *file.path ? file.path : "a folder (set HOME or "
+                "XDG_STATE_HOME)", strerror(error));
+    told = error != 0;
+}
+
+/* make a record of a prediction */
+static void predicted(const struct lesson *lesson, uint64_t problem,
+                      struct lesson_answer said,
+                      struct lesson_answer right, unsigned hints)
+{
+    char line[RECORD_LINE];
+    struct record record = {.seed = problem, .kind = lesson->kind,
+        .said = said, .right = right, .hints = hints,
+        .tolerance = lesson->tolerance};
+    snprintf(record.id, sizeof record.id, "%s", lesson->id);
+    fill_time(record.time);
+    record_write(line, &record);
+    record_or_tell(line);
+}
+
+/* hold the dialogue */
+/* draw another seed */
+static uint64_t another_seed(uint64_t last)
+{
+    for (;;) {
+        uint64_t next = 1 + random_below(&dice, 999999);
+        if (next != last && next != LESSON_BOOK_SEED) return next;
+    }
+}
+
+static uint64_t first_seed(const struct lesson *lesson)
+{
+    if (seed) return seed;
+    return progress_count(&past, lesson->id)
+        ? another_seed(LESSON_BOOK_SEED) : LESSON_BOOK_SEED;
+}
+
+/* take one prediction */
+static enum lesson_heard pose(const struct lesson *lesson,
+                              uint64_t problem)
+{
+    struct lesson_answer said, right;
+    unsigned hints = 0;
+    measure_window(72);
+    lesson_pose(&to, lesson, problem);
+    fflush(stdout);
+    right = lesson->solve(problem);
+    /* say how to answer */
+    lesson_say(&to, 0, "Predict: %s.", lesson_example(lesson));
+    lesson_say(&to, 0, "Or type ? for a hint, r for other numbers, s to "
+               "skip, q to leave.");
+    while (hear()) {
+        /* do what the line asks for */
+        enum lesson_heard what = lesson_read(lesson, heard, &said);
+        if (what == LESSON_ANSWER) {
+            predicted(lesson, problem, said, right, hints);
+            lesson_explain(&to, lesson, problem, right, said);
+            return what;
+        }
+        if (what == LESSON_UNREADABLE)
+            lesson_say(&to, 0, "Not counted. Predict: %s.",
+                       lesson_example(lesson));
+        else if (what != LESSON_HINT) return what;
+        else if (lesson_hint(&to, lesson, hints)) hints++;
+        else printf("There are no more hints. s skips the lesson.\n");
+    }
+    return LESSON_LEAVE;
+}
+
+/* ask what to do next */
+static enum lesson_heard what_next(void)
+{
+    static const struct lesson none = {.kind = LESSON_CHOICE};
+    struct lesson_answer unused;
+    /* offer to go on */
+    if (typed)
+        lesson_say(&to, 0, "\nEnter goes on, r brings other numbers, "
+                   "q leaves.");
+    while (typed ? hear() : read_line()) {
+        enum lesson_heard what = lesson_read(&none, heard, &unused);
+        if (what == LESSON_AGAIN || what == LESSON_LEAVE) return what;
+        if (!heard[strspn(heard, " \t\r")]) return LESSON_ANSWER;
+        if (!typed) return again = 1, LESSON_ANSWER;
+        printf("Press Enter, or type r or q.\n");
+    }
+    return LESSON_LEAVE;
+}
+
+/* teach a lesson */
+static int teach(const struct lesson *lesson)
+{
+    uint64_t problem = first_seed(lesson);
+    for (;;) {
+        enum lesson_heard what = pose(lesson, problem);
+        if (what == LESSON_ANSWER) what = what_next();
+        printf("\n");
+        if (what != LESSON_AGAIN) return what != LESSON_LEAVE;
+        problem = another_seed(problem);
+    }
+}
+
+/* begin and end a session */
+/* choose the lessons */
+static int is_wanted(const struct lesson *lesson)
+{
+    size_t length = wanted ? strlen(wanted) : 0;
+    if (!length || !strcmp(lesson->id, wanted)) return 1;
+    return !strncmp(lesson->id, wanted, length)
+        && lesson->id[length] == '.';
+}
+
+/* teach the chosen lessons */
+static int teach_wanted(void)
+{
+    size_t taught = 0;
+    for (size_t c = 0; c < CHAPTERS; c++)
+        for (size_t i = 0; i < chapters[c]->count; i++)
+            if (is_wanted(&chapters[c]->rows[i])) {
+                taught++;
+                if (!teach(&chapters[c]->rows[i])) return 1;
+            }
+    return taught > 0;
+}
+
+/* show the progress */
+static int show_progress(int error)
+{
+    measure_window(80);
+    progress_print(&to, &past, chapters, CHAPTERS);
+    if (!past.count)
+        printf("No predictions yet. Type: make predict1\n");
+    if (*file.path) printf("They are in %s\n", file.path);
+    if (error)
+        fprintf(stderr, "predict: cannot read %s: %s\n",
+                *file.path ? file.path : "the predictions (set HOME or "
+                "XDG_STATE_HOME)", strerror(error));
+    progress_free(&past);
+    return print_end("predict") || error;
+}
+
+/* say goodbye */
+static int say_goodbye(void)
+{
+    if (file.length && record_append(&file, "")) {
+        fprintf(stderr, "predict: not recorded; to keep these lines, "
+            "add them to %s\n%.*s", *file.path ? file.path : "a file",
+            (int)file.length, file.waiting);
+        recorded = 0;
+    }
+    if (recorded)
+        printf("%zu prediction%s recorded. See all: make progress\n",
+               recorded, recorded == 1 ? "" : "s");
+    return print_end("predict");
+}
+
+/* run the session */
+int main(int argc, char **argv)
+{
+    const struct args args = {"predict", "predict, then let the "
+        "chapter's code verify; keep score", options, NULL};
+    args_parse(&args, argc, argv);
+    /* set up the session */
+    signal(SIGINT, interrupted);
+    signal(SIGTERM, interrupted);
+    signal(SIGXFSZ, SIG_IGN);
+    dice = random_seeded(seed ? seed : (uint64_t)time(NULL) << 16
+                                       ^ (uint64_t)getpid());
+    look_at_terminal();
+    record_open(&file, getenv("XDG_STATE_HOME"), getenv("HOME"));
+    int error = *file.path ? record_each(&file, &past, progress_take)
+                           : ENOENT;
+    if (*file.path && error == ENOENT) error = 0;
+    if (only_progress) return show_progress(error);
+    if (!teach_wanted()) {
+        /* refuse a lesson that is not there */
+        const struct lesson_table *last = chapters[CHAPTERS - 1];
+        args_reject(&args, wanted, "build/predict 3.2", "is no lesson and no "
+                    "chapter; allowed are lessons %s to %s, or their chapters",
+                    chapters[0]->rows[0].id, last->rows[last->count - 1].id);
+    }
+    progress_free(&past);
+    return say_goodbye();
+}

@@ -1,0 +1,27 @@
+#ifndef PROGRESS_H
+#define PROGRESS_H
+/* What a file of predictions says about its reader. */
+#include "record.h"
+
+enum { PROGRESS_SHOWN = 20 };
+struct progress {
+    struct record *at; /* count of them, oldest first */
+    size_t count, room;
+    struct { size_t number; char text[41]; } strange[PROGRESS_SHOWN];
+    size_t strangers;  /* lines that are no records; some are kept */
+};
+
+/* Take a line of the file (record_each); print; free. */
+void progress_take(void *progress, size_t number, const char *line);
+void progress_free(struct progress *progress);
+
+/* Lessons that the chapters lack are counted apart. */
+void progress_print(const struct lesson_printer *to,
+                    const struct progress *progress,
+                    const struct lesson_table *const *chapters,
+                    size_t count);
+
+/* How often a lesson has been done. */
+size_t progress_count(const struct progress *progress, const char *id);
+
+#endif

@@ -1,0 +1,840 @@
+/* Appendix A: what people type, the file of predictions, and the dialogue, through
+ * pipes and through a real pseudo-terminal. */
+#define _XOPEN_SOURCE 700 /* pseudo-terminals */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+#include "check.h"
+#include "progress.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+/* ---- What people type ---- */
+
+static const struct lesson number = {.id = "1.1", .unit = "rows", .kind = LESSON_NUMBER};
+static const struct lesson experts = {.id = "1.2", .kind = LESSON_EXPERTS};
+static const struct lesson choice = {.id = "1.3", .kind = LESSON_CHOICE, .options = {"a", "b", "c"}};
+
+static void numbers_as_written(void)
+{
+    static const struct { const char *line; double value; } read[] = {
+        {"0.13", 0.13}, {"13%", 0.13}, {"1/8", 0.125}, {"6.5e-2", 0.065}, {".5", 0.5}, {"5.", 5},
+        {"-3", -3}, {"+3", 3}, {" 1 / 8\t\r\n", 0.125}, {"13 %", 0.13}, {"150 rows", 150},
+        {"150rows", 150}, {"1E3", 1000}, {"-1/8", -0.125}, {"0", 0}, {"007", 7}, {"1/0.5", 2},
+        {"25600", 25600}, {"1e-400", 0},
+    };
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
+        struct lesson_answer got = {0, {0}};
+        int good = lesson_read(&number, read[i].line, &got) == LESSON_ANSWER && got.count == 1
+            && fabs(got.value[0] - read[i].value) <= 1e-15 * fabs(read[i].value);
+        CU_ASSERT(good);
+        if (!good) printf("\n    '%s' was read as %g", read[i].line, got.value[0]);
+    }
+}
+
+/* Where percent are asked for, 13% is 13. */
+static void percent(void)
+{
+    static const struct lesson share = {.id = "1.4", .unit = "percent", .kind = LESSON_NUMBER};
+    static const char *const same[] = {"13", "13%", "13 %", "13 percent", "26/2"};
+    for (size_t i = 0; i < 5; i++) {
+        struct lesson_answer got = {0, {0}};
+        CU_ASSERT(lesson_read(&share, same[i], &got) == LESSON_ANSWER && got.value[0] == 13);
+    }
+    CU_ASSERT_PTR_NULL(strstr(lesson_example(&share), "0.13"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&number), "0.13"));
+}
+
+static void not_numbers(void)
+{
+    static const char *const bad[] = {
+        "", " ", "x", "nan", "inf", "-inf", "infinity", "0x10", "1e999", "-1e999", "1,5", "1,125",
+        "0,13", "1/", "/8", "1/0", "1/-8", "1//8", "1/8/2", "1/8%", "13%%", "1 2", "1e", "1e+", "--1",
+        "+-1", ".", "-", "e5", "1.2.3", "150 row", "150 rows rows", "1_000", "ln 3", "1e300/1e-300",
+        "\1", "1\1", "rr", "??", "quit now", "\xc2\xbd",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct lesson_answer got = {7, {0}};
+        int good = lesson_read(&number, bad[i], &got) == LESSON_UNREADABLE && got.count == 7;
+        CU_ASSERT(good);
+        if (!good) printf("\n    '%s' was read", bad[i]);
+    }
+    char long_line[2000];
+    memset(long_line, '1', sizeof long_line);
+    long_line[sizeof long_line - 1] = '\0';
+    struct lesson_answer got;
+    CU_ASSERT(lesson_read(&number, long_line, &got) == LESSON_UNREADABLE);
+}
+
+static void experts_and_choices(void)
+{
+    struct lesson_answer got;
+    static const char *const same[] = {"2 0 11", "2,0,11", "2, 0 , 11", "  02 0 011 \n"};
+    for (size_t i = 0; i < 4; i++) {
+        CU_ASSERT(lesson_read(&experts, same[i], &got) == LESSON_ANSWER);
+        CU_ASSERT(got.count == 3 && got.value[0] == 2 && got.value[1] == 0 && got.value[2] == 11);
+    }
+    CU_ASSERT(lesson_read(&experts, "0 1 2 3 4 5 6 7", &got) == LESSON_ANSWER && got.count == 8);
+    static const char *const bad[] = {"", "x", "2x", "2 x", "-1", "2.0", "2,", ",2", "2,,0", "1000000",
+        "0 1 2 3 4 5 6 7 8", "2 0 x", "2/0"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CU_ASSERT(lesson_read(&experts, bad[i], &got) == LESSON_UNREADABLE);
+    CU_ASSERT(lesson_read(&choice, " 3 ", &got) == LESSON_ANSWER && got.value[0] == 3);
+    static const char *const none[] = {"0", "4", "a", "1.", "1 2", "11", "-1", "1)", ""};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        CU_ASSERT(lesson_read(&choice, none[i], &got) == LESSON_UNREADABLE);
+}
+
+static void wishes(void)
+{
+    static const struct { const char *line; enum lesson_heard heard; } wish[] = {
+        {"r", LESSON_AGAIN}, {"R\n", LESSON_AGAIN}, {"?", LESSON_HINT}, {" s ", LESSON_SKIP},
+        {"q\r\n", LESSON_LEAVE},
+    };
+    const struct lesson *const all[] = {&number, &experts, &choice};
+    struct lesson_answer got;
+    for (size_t i = 0; i < sizeof wish / sizeof *wish; i++)
+        for (size_t l = 0; l < 3; l++)
+            CU_ASSERT(lesson_read(all[l], wish[i].line, &got) == wish[i].heard);
+}
+
+static struct lesson_answer values(size_t count, double a, double b, double c)
+{
+    return (struct lesson_answer){count, {a, b, c}};
+}
+
+static void judging(void)
+{
+    CU_ASSERT(lesson_passes(0.005, lesson_value(0.125), lesson_value(0.13)));
+    CU_ASSERT(lesson_passes(0.1, lesson_value(0.3), lesson_value(0.2)));
+    CU_ASSERT(!lesson_passes(0.005, lesson_value(0.125), lesson_value(0.1301)));
+    CU_ASSERT(!lesson_passes(0, lesson_value(1e6), lesson_value(1e6 + 1)));
+    CU_ASSERT(lesson_passes(0, values(2, 2, 0, 0), values(2, 2, 0, 0)));
+    CU_ASSERT(!lesson_passes(0, values(2, 2, 0, 0), values(2, 0, 2, 0)));
+    CU_ASSERT(!lesson_passes(9, values(2, 2, 0, 0), values(1, 2, 0, 0)));
+    CU_ASSERT(!lesson_passes(9, values(1, 2, 0, 0), values(2, 2, 0, 0)));
+    CU_ASSERT_EQUAL(lesson_error(LESSON_NUMBER, lesson_value(4), lesson_value(5)), 0.25);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_NUMBER, lesson_value(-4), lesson_value(4)), 2);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_CONSTANT, lesson_value(0), lesson_value(0.001)), 1);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_NUMBER, lesson_value(0), lesson_value(0)), 0);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_CHOICE, lesson_value(1), lesson_value(3)), 1);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_CHOICE, lesson_value(3), lesson_value(3)), 0);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_EXPERTS, values(2, 1, 2, 0), values(2, 1, 3, 0)), 0.5);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_EXPERTS, values(1, 1, 0, 0), values(2, 1, 3, 0)), 0.5);
+}
+
+static void corpus(void)
+{
+    glob_t files;
+    CU_ASSERT_EQUAL_FATAL(glob("tests/corpus/*", 0, NULL, &files), 0);
+    CU_ASSERT(files.gl_pathc >= 20);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        unsigned char data[4096];
+        FILE *file = fopen(files.gl_pathv[i], "rb");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+        size_t size = fread(data, 1, sizeof data, file);
+        fclose(file);
+        CU_ASSERT_EQUAL(LLVMFuzzerTestOneInput(data, size), 0); /* aborts if a promise breaks */
+    }
+    globfree(&files);
+}
+
+/* ---- The file of predictions ---- */
+
+static char folder[64]; /* a scratch folder of each case */
+
+static void in_folder(const char *command)
+{
+    char line[1200];
+    snprintf(line, sizeof line, "cd %s && %s", folder, command);
+    struct check_output got = check_run(line);
+    CU_ASSERT_EQUAL(got.status, 0);
+    check_free(&got);
+}
+
+static void make_folder(void)
+{
+    strcpy(folder, "/tmp/tokens.XXXXXX");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+}
+
+static void remove_folder(void)
+{
+    char line[100];
+    snprintf(line, sizeof line, "rm -rf %s", folder);
+    struct check_output got = check_run(line);
+    CU_ASSERT_EQUAL(got.status, 0);
+    check_free(&got);
+}
+
+static const char line_of[] =
+    "2026-05-01T18:00:00Z 3.1 seed 7 number 0.875 was 0.125 within 0.005 hints 2";
+
+static void records_are_lines(void)
+{
+    struct record record = {.time = "2026-05-01T18:00:00Z", .id = "3.2", .seed = UINT64_MAX,
+        .kind = LESSON_EXPERTS, .said = {8, {0, 1, 2, 3, 4, 5, 6, 999}}, .right = {1, {3}},
+        .tolerance = 0, .hints = 3}, read;
+    char line[RECORD_LINE];
+    record_write(line, &record);
+    CU_ASSERT_STRING_EQUAL(line, "2026-05-01T18:00:00Z 3.2 seed 18446744073709551615 experts "
+        "0,1,2,3,4,5,6,999 was 3 within 0 hints 3\n");
+    line[strlen(line) - 1] = '\0';
+    CU_ASSERT_FATAL(record_read(&read, line));
+    CU_ASSERT(read.seed == UINT64_MAX && read.kind == LESSON_EXPERTS && read.hints == 3);
+    CU_ASSERT(read.said.count == 8 && read.said.value[7] == 999 && read.right.value[0] == 3);
+    CU_ASSERT_FATAL(record_read(&read, line_of));
+    CU_ASSERT(!strcmp(read.id, "3.1") && read.seed == 7 && read.kind == LESSON_NUMBER);
+    CU_ASSERT(read.said.value[0] == 0.875 && read.right.value[0] == 0.125);
+    CU_ASSERT(read.tolerance == 0.005 && read.hints == 2);
+    for (size_t cut = 0; cut + 1 < sizeof line_of; cut++) {
+        snprintf(line, sizeof line, "%.*s", (int)cut, line_of);
+        CU_ASSERT(!record_read(&read, line));
+    }
+    static const char *const strange[] = {
+        "rubbish", " ", "2026-05-01T18:00:00Z 3.1 seed 7 number 0.875 was 0.125 within 0.005 hints 2 ",
+        "2026-05-01 18:00:00Z 3.1 seed 7 number 1 was 1 within 0 hints 2",
+        "2026-05-01T18:00:00Z 3.1 seed -7 number 1 was 1 within 0 hints 2",
+        "2026-05-01T18:00:00Z 3.1 seed 7 guess 1 was 1 within 0 hints 2",
+        "2026-05-01T18:00:00Z 3.1 seed 7 choice 1.5 was 1 within 0 hints 2",
+        "2026-05-01T18:00:00Z 3.1 seed 7 number nan was 1 within 0 hints 2",
+        "2026-05-01T18:00:00Z 3.1 seed 7 number 1 was 1 within -1 hints 2",
+        "2026-05-01T18:00:00Z 3.1 seed 7 number 1,2 was 1 within 0 hints 2",
+        "2026-05-01T18:00:00Z  3.1 seed 7 number 1 was 1 within 0 hints 2",
+        "2026-05-01T18:00:00Z 3/1 seed 7 number 1 was 1 within 0 hints 2",
+        "2026-05-01T18:00:00Z 3.1 seed 7 number 1 was 1 within 0 hints 2\r",
+    };
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
+        CU_ASSERT(!record_read(&read, strange[i]));
+}
+
+static void record_paths(void)
+{
+    static struct record_file file;
+    record_open(&file, "/a", "/b");
+    CU_ASSERT_STRING_EQUAL(file.path, "/a/where-tokens-go/predictions");
+    record_open(&file, "", "/b");
+    CU_ASSERT_STRING_EQUAL(file.path, "/b/.local/state/where-tokens-go/predictions");
+    record_open(&file, "relative", "/b");
+    CU_ASSERT_STRING_EQUAL(file.path, "/b/.local/state/where-tokens-go/predictions");
+    record_open(&file, NULL, "/b");
+    CU_ASSERT_STRING_EQUAL(file.path, "/b/.local/state/where-tokens-go/predictions");
+    record_open(&file, NULL, NULL);
+    CU_ASSERT_STRING_EQUAL(file.path, "");
+    CU_ASSERT_EQUAL(record_append(&file, "kept\n"), ENOENT);
+    CU_ASSERT(file.length == 5 && !memcmp(file.waiting, "kept\n", 5));
+    char long_path[6000];
+    memset(long_path, '/', sizeof long_path);
+    long_path[sizeof long_path - 1] = '\0';
+    record_open(&file, long_path, NULL);
+    CU_ASSERT_STRING_EQUAL(file.path, "");
+}
+
+struct lines { size_t count, good, numbers; };
+
+static void count_line(void *context, size_t number_of, const char *line)
+{
+    struct lines *lines = context;
+    struct record record;
+    lines->count++;
+    lines->numbers += number_of;
+    lines->good += (size_t)record_read(&record, line);
+}
+
+static struct lines lines_in(const struct record_file *file)
+{
+    struct lines lines = {0, 0, 0};
+    CU_ASSERT_EQUAL(record_each(file, &lines, count_line), 0);
+    return lines;
+}
+
+static const char whole[] =
+    "2026-05-01T18:00:00Z 3.1 seed 7 number 0.875 was 0.125 within 0.005 hints 2\n";
+
+static void appending(void)
+{
+    static struct record_file file;
+    struct lines none = {0, 0, 0};
+    make_folder();
+    record_open(&file, folder, NULL);
+    CU_ASSERT_EQUAL(record_each(&file, &none, count_line), ENOENT);
+    for (int i = 0; i < 3; i++) CU_ASSERT_EQUAL(record_append(&file, whole), 0);
+    CU_ASSERT(file.length == 0 && lines_in(&file).good == 3);
+
+    /* A torn line, a foreign one with zero bytes, one without end: all survive. */
+    in_folder("printf '2026-05-01T18:0' >>where-tokens-go/predictions");
+    CU_ASSERT_EQUAL(record_append(&file, whole), 0);
+    struct lines lines = lines_in(&file);
+    CU_ASSERT(lines.count == 5 && lines.good == 4 && lines.numbers == 15);
+    in_folder("{ head -c 5000 /dev/zero; head -c 9000 /dev/urandom | tr '\\n' x; echo; } "
+              ">>where-tokens-go/predictions");
+    CU_ASSERT_EQUAL(record_append(&file, whole), 0);
+    lines = lines_in(&file);
+    CU_ASSERT(lines.count == 7 && lines.good == 5);
+    remove_folder();
+}
+
+/* What cannot be written waits, and is written when it can. */
+static void full_disk(void)
+{
+    static struct record_file file;
+    make_folder();
+    record_open(&file, folder, NULL);
+    in_folder("mkdir where-tokens-go && ln -s /dev/full where-tokens-go/predictions");
+    CU_ASSERT_EQUAL(record_append(&file, whole), ENOSPC);
+    CU_ASSERT_EQUAL(record_append(&file, whole), ENOSPC);
+    CU_ASSERT_EQUAL(file.length, 2 * strlen(whole));
+    in_folder("rm where-tokens-go/predictions");
+    CU_ASSERT_EQUAL(record_append(&file, whole), 0);
+    CU_ASSERT(file.length == 0 && lines_in(&file).good == 3);
+    remove_folder();
+}
+
+/* Three lines to a disk that takes `room` bytes, then to one that takes more: in
+ * a child, since the limit would stay. */
+static int write_with_room(size_t room)
+{
+    static struct record_file file;
+    struct rlimit limit;
+    record_open(&file, folder, NULL);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = room;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    int good = (record_append(&file, whole) == 0) == (room >= strlen(whole));
+    good &= record_append(&file, whole) != 0;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    good &= record_append(&file, whole) == 0 && file.length == 0;
+    return good;
+}
+
+static void half_a_line(void)
+{
+    for (size_t room = 0; room < 2 * strlen(whole); room += room % 7 == 5 || CHECK_QUICK ? 9 : 1) {
+        static struct record_file file;
+        make_folder();
+        fflush(NULL);
+        pid_t child = fork();
+        if (child == 0) _exit(!write_with_room(room));
+        int status = 1;
+        waitpid(child, &status, 0);
+        CU_ASSERT_EQUAL(status, 0);
+        record_open(&file, folder, NULL);
+        struct lines lines = lines_in(&file);
+        int good = lines.good == 3 && lines.count <= 5;
+        CU_ASSERT(good); /* no line lost, none twice */
+        if (!good) printf("\n    room for %zu: %zu of %zu lines", room, lines.good, lines.count);
+        remove_folder();
+    }
+}
+
+/* Root may write everywhere, so the parent of the path is a file; and what the
+ * path leads to may be a folder or a pipe. */
+static void no_place_to_write(void)
+{
+    static struct record_file file;
+    char state[100];
+    make_folder();
+    in_folder("touch taken");
+    snprintf(state, sizeof state, "%s/taken", folder);
+    record_open(&file, state, NULL);
+    CU_ASSERT_EQUAL(record_append(&file, whole), ENOTDIR);
+    in_folder("mkdir -p a/where-tokens-go/predictions b/where-tokens-go && mkfifo b/where-tokens-go/predictions");
+    struct lines lines = {0, 0, 0};
+    snprintf(state, sizeof state, "%s/a", folder);
+    record_open(&file, state, NULL);
+    CU_ASSERT_EQUAL(record_append(&file, whole), EISDIR);
+    CU_ASSERT_EQUAL(record_each(&file, &lines, count_line), EISDIR);
+    snprintf(state, sizeof state, "%s/b", folder);
+    record_open(&file, state, NULL);
+    CU_ASSERT_EQUAL(record_append(&file, whole), EINVAL);
+    CU_ASSERT_EQUAL(record_each(&file, &lines, count_line), EINVAL);
+    CU_ASSERT_EQUAL(file.length, strlen(whole));
+    for (size_t i = 0; i < RECORD_WAITING / strlen(whole) + 2; i++) record_append(&file, whole);
+    CU_ASSERT_EQUAL(record_append(&file, whole), ENOBUFS);
+    CU_ASSERT(file.length <= RECORD_WAITING);
+    remove_folder();
+}
+
+static void two_writers(void)
+{
+    enum { WRITERS = 4, LINES = 200 };
+    static struct record_file file;
+    pid_t child[WRITERS];
+    make_folder();
+    record_open(&file, folder, NULL);
+    fflush(NULL);
+    for (int w = 0; w < WRITERS; w++) {
+        child[w] = fork();
+        if (child[w]) continue;
+        int bad = 0;
+        for (int i = 0; i < LINES; i++) bad |= record_append(&file, whole);
+        _exit(bad != 0);
+    }
+    for (int w = 0; w < WRITERS; w++) {
+        int status = 1;
+        waitpid(child[w], &status, 0);
+        CU_ASSERT_EQUAL(status, 0);
+    }
+    struct lines lines = lines_in(&file);
+    CU_ASSERT(lines.good == WRITERS * LINES && lines.count == lines.good);
+    remove_folder();
+}
+
+/* ---- Through pipes ---- */
+
+/* `input` (a printf format of the shell) into the program; no terminal. */
+static struct check_output predict(const char *input, const char *arguments)
+{
+    char command[900];
+    snprintf(command, sizeof command, "printf '%s' | XDG_STATE_HOME=%s %s/predict %s", input, folder,
+             CHECK_BUILD, arguments);
+    return check_run(command);
+}
+
+static size_t recorded(void)
+{
+    static struct record_file file;
+    struct lines lines = {0, 0, 0};
+    record_open(&file, folder, NULL);
+    record_each(&file, &lines, count_line);
+    CU_ASSERT_EQUAL(lines.good, lines.count);
+    return lines.good;
+}
+
+static size_t times(const char *text, const char *part)
+{
+    size_t count = 0;
+    while ((text = strstr(text, part))) count++, text += strlen(part);
+    return count;
+}
+
+static void says(const struct check_output *got, const char *words)
+{
+    int good = strstr(got->out, words) != NULL;
+    CU_ASSERT(good);
+    if (!good) printf("\n    does not say '%s':\n%s\n%s", words, got->out, got->err);
+}
+
+static void answers_from_a_pipe(void)
+{
+    make_folder();
+    struct check_output got = predict("0.125\n2 2 1 0 3\n0.5833\n150\n38\n", "3");
+    CU_ASSERT_EQUAL(got.status, 0);
+    CU_ASSERT_EQUAL(times(got.out, ": right"), 5);
+    CU_ASSERT_EQUAL(times(got.out, ", as on the page"), 5);
+    CU_ASSERT(!strchr(got.out, '\033') && !*got.err);
+    says(&got, "5 predictions recorded");
+    check_free(&got);
+    CU_ASSERT_EQUAL(recorded(), 5);
+
+    /* Known by now: other numbers than the page's. */
+    got = predict("", "3.1");
+    CU_ASSERT(!strstr(got.out, "as on the page"));
+    CU_ASSERT_EQUAL(got.status, 0);
+    check_free(&got);
+    CU_ASSERT_EQUAL(recorded(), 5);
+
+    /* One seed, one problem. */
+    struct check_output one = predict("r\nr\nq\n", "3.1 --seed 7"), two = predict("r\nr\nq\n", "--seed=7 3.1");
+    CU_ASSERT_STRING_EQUAL(one.out, two.out);
+    CU_ASSERT_EQUAL(times(one.out, "minutes, seed "), 3);
+    CU_ASSERT_EQUAL(times(one.out, "minutes, seed 7\n"), 1); /* r: other numbers */
+    check_free(&one), check_free(&two);
+    remove_folder();
+}
+
+static void dialogue(void)
+{
+    make_folder();
+    struct check_output got = predict("nonsense\n\n?\n?\n?\n?\n7/8", "3.1 --seed 1");
+    CU_ASSERT_EQUAL(times(got.out, "Not counted."), 2);
+    CU_ASSERT_EQUAL(times(got.out, "Hint "), 3);
+    says(&got, "There are no more hints");
+    says(&got, "You said 0.875: not right, off by 0.75 (600% of the answer)\n");
+    check_free(&got);
+    CU_ASSERT_EQUAL(recorded(), 1); /* the last line had no end */
+
+    got = predict("s\nq\n0.5\n", "3");
+    CU_ASSERT_EQUAL(times(got.out, "Predict: "), 2);
+    CU_ASSERT(got.status == 0 && !strstr(got.out, "recorded"));
+    check_free(&got);
+    CU_ASSERT_EQUAL(recorded(), 1);
+
+    /* After an answer: r for other numbers, else the next question's answer. */
+    got = predict("0.125\nr\ns\n2 2 1 0 3\nq\n", "3 --seed 1");
+    CU_ASSERT_EQUAL(times(got.out, "3.1 Most experts"), 2);
+    CU_ASSERT_EQUAL(times(got.out, ": right"), 2);
+    check_free(&got);
+    CU_ASSERT_EQUAL(recorded(), 3);
+
+    /* Anything may come through a pipe. */
+    got = predict("\\000\\001\\377\\n0.125\\000\\n", "3.1 --seed 1");
+    CU_ASSERT(got.status == 0 && times(got.out, "Not counted.") == 2);
+    check_free(&got);
+    char command[300];
+    snprintf(command, sizeof command, "head -c 100000 /dev/urandom | XDG_STATE_HOME=%s/x %s/predict 3",
+             folder, CHECK_BUILD);
+    got = check_run(command);
+    CU_ASSERT_EQUAL(got.status, 0);
+    check_free(&got);
+    CU_ASSERT_EQUAL(recorded(), 3);
+    remove_folder();
+}
+
+static void bad_arguments(void)
+{
+    static const char *const bad[] = {"9", "3.9", "x", "3 4", "3.", "--seed", "--seed x", "--seed -1",
+        "--plain=1", "--progress=1", "--values", "--lessons", "--data x", "-h", "''", "LESSON"};
+    make_folder();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct check_output got = predict("", bad[i]);
+        int good = got.status == 2 && !*got.out && strstr(got.err, "(try ");
+        CU_ASSERT(good);
+        if (!good) printf("\n    predict %s: exit %d\n%s%s", bad[i], got.status, got.out, got.err);
+        check_free(&got);
+    }
+    struct check_output got = predict("", "--help");
+    CU_ASSERT(got.status == 0 && !*got.err);
+    static const char *const named[] = {"LESSON", "--progress", "--seed", "--plain", "--help"};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) says(&got, named[i]);
+    for (char *line = got.out, *end; (end = strchr(line, '\n')); line = end + 1)
+        CU_ASSERT(end - line <= 80);
+    check_free(&got);
+    remove_folder();
+}
+
+/* The record is in the file before the answer is on the screen: with both in
+ * one file and nothing buffered, their order shows. */
+static void recorded_before_shown(void)
+{
+    if (CHECK_QUICK) return; /* stdbuf and the sanitizers preload each other */
+    char command[600];
+    make_folder();
+    snprintf(command, sizeof command, "cd %s && mkdir where-tokens-go && : >both && "
+        "ln -s ../both where-tokens-go/predictions && cd \"$OLDPWD\" && "
+        "echo 0.125 | XDG_STATE_HOME=%s stdbuf -o0 %s/predict 3.1 --seed 1 >>%s/both; cat %s/both",
+        folder, folder, CHECK_BUILD, folder, folder);
+    struct check_output got = check_run(command);
+    const char *record = strstr(got.out, "number 0.125 was 0.125"), *shown = strstr(got.out, "Answer:");
+    CU_ASSERT(record && shown && record < shown);
+    check_free(&got);
+    remove_folder();
+}
+
+static void nothing_blocks(void)
+{
+    char command[600];
+    make_folder();
+    in_folder("touch taken && mkdir -p full/where-tokens-go && ln -s /dev/full full/where-tokens-go/predictions");
+    static const char *const homes[] = {"env -u XDG_STATE_HOME -u HOME", "env XDG_STATE_HOME=%s/taken",
+        "env XDG_STATE_HOME=%s/full", "env -u XDG_STATE_HOME HOME=/proc/none"};
+    for (size_t i = 0; i < sizeof homes / sizeof *homes; i++) {
+        char env[200];
+        snprintf(env, sizeof env, homes[i], folder);
+        snprintf(command, sizeof command, "printf '0.125\\n2 2 1 0 3\\n' | %s %s/predict 3 --seed 1", env,
+                 CHECK_BUILD);
+        struct check_output got = check_run(command);
+        CU_ASSERT(got.status == 0 && times(got.out, ": right") == 2);
+        CU_ASSERT_EQUAL(times(got.err, "cannot record"), 1);
+        CU_ASSERT_EQUAL(times(got.err, " number 0.125 was 0.125"), 1); /* handed over */
+        CU_ASSERT_EQUAL(times(got.err, " experts 2,2,1,0,3 was"), 1);
+        check_free(&got);
+    }
+    /* Nobody reads, or the output's disk is full: the prediction is kept. */
+    snprintf(command, sizeof command, "echo 0.125 | XDG_STATE_HOME=%s %s/predict 3.1 >/dev/full", folder,
+             CHECK_BUILD);
+    struct check_output got = check_run(command);
+    CU_ASSERT(got.status == 1 && strstr(got.err, "could not be written"));
+    check_free(&got);
+    CU_ASSERT_EQUAL(recorded(), 1);
+    remove_folder();
+}
+
+static void progress_of_a_damaged_file(void)
+{
+    make_folder();
+    struct check_output got = predict("", "--progress");
+    CU_ASSERT_EQUAL(got.status, 0);
+    says(&got, "No predictions yet");
+    says(&got, "0 of 5 done, 0 of 33 min");
+    check_free(&got);
+
+    in_folder("mkdir where-tokens-go && { "
+        "echo 2026-05-01T18:00:00Z 3.1 seed 1 number 0.13 was 0.125 within 0.005 hints 0; "
+        "echo not mine; "
+        "echo 2026-05-02T18:00:00Z 3.1 seed 9 number 0.25 was 0.125 within 0.005 hints 0; "
+        "echo; printf '\\033[2Jboo\\n'; "
+        "echo 2026-05-03T18:00:00Z 99.1 seed 9 number 1 was 1 within 0 hints 0; "
+        "echo 2026-05-04T18:00:00Z 3.2 seed 9 experts 1,2 was 1,2 within 0 hints 0; "
+        "printf '2026-05-04T18:00:00Z 3.2 se'; } >where-tokens-go/predictions");
+    got = predict("", "--progress");
+    CU_ASSERT(got.status == 0 && !*got.err);
+    says(&got, "3.1    6 min done    1 of 2      52%");
+    says(&got, "3.2    6 min done    1 of 1       0%");
+    says(&got, "2 of 5 done, 12 of 33 min; 2 of 3 right (67%), median 4% off");
+    says(&got, "Line 2 is no prediction: not mine\n");
+    says(&got, "Line 5 is no prediction: ?[2Jboo\n");
+    says(&got, "Line 8 is no prediction: 2026-05-04T18:00:00Z 3.2 se\n");
+    says(&got, "Of lessons that this book lacks: 1 prediction(s).");
+    says(&got, "2026-05-02     2-2                                      0%");
+    says(&got, "2026-05-04     4-4     ############################## 100%");
+    CU_ASSERT(!strchr(got.out, '\033'));
+    for (char *line = got.out, *end; (end = strchr(line, '\n')); line = end + 1)
+        CU_ASSERT(end - line <= 80 || !strncmp(line, "They are in", 11));
+    check_free(&got);
+
+    in_folder("for i in 1 2 3 4 5 6 7 8 9 10; do echo a; echo b; echo c; done >where-tokens-go/predictions");
+    got = predict("", "--progress");
+    says(&got, "Line 20 is no prediction: b\nand 10 lines more\n");
+    check_free(&got);
+    in_folder("rm where-tokens-go/predictions && mkdir where-tokens-go/predictions");
+    got = predict("", "--progress");
+    CU_ASSERT(got.status == 1 && strstr(got.err, "cannot read"));
+    says(&got, "0 of 5 done, 0 of 33 min");
+    check_free(&got);
+    remove_folder();
+}
+
+/* ---- Through a pseudo-terminal ---- */
+
+static struct talk { int master; pid_t child; char heard[60000]; size_t length, seen; } talk;
+
+static void in_terminal(const char *settings, int columns, const char *arguments)
+{
+    char command[400];
+    snprintf(command, sizeof command, "TERM=xterm XDG_STATE_HOME=%s exec env %s %s/predict %s", folder,
+             settings, CHECK_BUILD, arguments);
+    talk.length = talk.seen = 0;
+    talk.heard[0] = '\0';
+    talk.master = posix_openpt(O_RDWR | O_NOCTTY);
+    CU_ASSERT_FATAL(talk.master >= 0 && !grantpt(talk.master) && !unlockpt(talk.master));
+    struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
+    ioctl(talk.master, TIOCSWINSZ, &size);
+    fflush(NULL);
+    talk.child = fork();
+    if (talk.child) return;
+    setsid();
+    int slave = open(ptsname(talk.master), O_RDWR);
+    ioctl(slave, TIOCSCTTY, 0);
+    for (int i = 0; i < 3; i++) dup2(slave, i);
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(127);
+}
+
+/* Read more; 0 at the end or after half a minute of silence. */
+static int listen_more(void)
+{
+    struct pollfd wait = {talk.master, POLLIN, 0};
+    if (poll(&wait, 1, 30000) <= 0) return 0;
+    ssize_t got = read(talk.master, talk.heard + talk.length, sizeof talk.heard - talk.length - 1);
+    if (got <= 0) return 0;
+    talk.length += (size_t)got;
+    talk.heard[talk.length] = '\0';
+    return 1;
+}
+
+static void expect(const char *words)
+{
+    char *found;
+    while (!(found = strstr(talk.heard + talk.seen, words)))
+        if (!listen_more()) {
+            CU_FAIL("the terminal shows what was expected");
+            printf("\n    expected '%s' in:\n%s", words, talk.heard + talk.seen);
+            return;
+        }
+    talk.seen = (size_t)(found - talk.heard) + strlen(words);
+}
+
+static void type(const char *keys)
+{
+    CU_ASSERT_EQUAL(write(talk.master, keys, strlen(keys)), (ssize_t)strlen(keys));
+}
+
+static int hang_up(void)
+{
+    int status = 0;
+    while (listen_more()) { }
+    waitpid(talk.child, &status, 0);
+    close(talk.master);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void typed_lessons(void)
+{
+    make_folder();
+    in_terminal("LC_ALL=C.UTF-8", 80, "3");
+    expect("\033[1m3.1 Most experts");
+    expect("as on the page");
+    expect("q to leave.\r\n> ");
+    type("?\r");
+    expect("Hint 1: A token meets K experts.\r\n> ");
+    type("99\025" "9\1770.125\r"); /* Ctrl-U takes all back, Backspace one */
+    expect("Answer: 0.125 (\302\2610.005 counts as right)");
+    expect("You said 0.125: \033[32mright\033[0m");
+    expect("Enter goes on, r brings other numbers, q leaves.\r\n> ");
+    type("0.5\r"); /* no second guess */
+    expect("Press Enter, or type r or q.\r\n> ");
+    CU_ASSERT_EQUAL(recorded(), 1);
+    type("r\r");
+    expect("3.1 Most experts");
+    expect("\r\n> ");
+    type("99\r");
+    expect("\033[33mnot right");
+    expect("\r\n> ");
+    type("\r");
+    expect("3.2 Switch");
+    expect("\r\n> ");
+    type("q\r");
+    expect("2 predictions recorded");
+    CU_ASSERT_EQUAL(hang_up(), 0);
+    CU_ASSERT_EQUAL(recorded(), 2);
+    remove_folder();
+}
+
+static void end_of_input(void)
+{
+    make_folder();
+    in_terminal("LC_ALL=C", 80, "3");
+    expect("\r\n> ");
+    type("0.125\r");
+    expect("+-0.005");
+    expect("Enter goes on");
+    expect("> ");
+    type("\004");
+    expect("1 prediction recorded");
+    CU_ASSERT_EQUAL(hang_up(), 0);
+    remove_folder();
+}
+
+static void ctrl_c(void)
+{
+    make_folder();
+    in_terminal("", 80, "3");
+    expect("\r\n> ");
+    type("0.125\r");
+    expect("Answer: ");
+    type("\003");
+    expect("Left. What you predicted is kept.");
+    CU_ASSERT_EQUAL(hang_up(), 128 + SIGINT);
+    CU_ASSERT_EQUAL(recorded(), 1);
+
+    in_folder("rm where-tokens-go/predictions && ln -s /dev/full where-tokens-go/predictions");
+    in_terminal("", 80, "3 --seed 1");
+    expect("\r\n> ");
+    type("0.125\r");
+    expect("cannot record");
+    expect("Enter goes on");
+    type("\003");
+    expect("here they are:\r\n20");
+    expect(" 3.1 seed 1 number 0.125 was 0.125");
+    CU_ASSERT_EQUAL(hang_up(), 128 + SIGINT);
+    remove_folder();
+}
+
+static size_t widest(const char *text)
+{
+    size_t most = 0, width = 0;
+    for (; *text; text++) {
+        if (*text == '\033') text += strcspn(text, "m");
+        else width = *text == '\n' || *text == '\r' ? 0 : width + 1;
+        most = width > most ? width : most;
+    }
+    return most;
+}
+
+static void window(void)
+{
+    make_folder();
+    in_terminal("", 40, "3.1 --seed 1");
+    expect("one token use?");
+    CU_ASSERT(widest(talk.heard) <= 40 && widest(talk.heard) > 30);
+    expect("\r\n> ");
+    size_t before = talk.length;
+    struct winsize size = {.ws_row = 24, .ws_col = 60};
+    ioctl(talk.master, TIOCSWINSZ, &size);
+    type("r\r");
+    expect("token use?");
+    CU_ASSERT(widest(talk.heard + before) <= 60 && widest(talk.heard + before) > 40);
+    expect("\r\n> ");
+    type("q\r");
+    CU_ASSERT_EQUAL(hang_up(), 0);
+    static const int sizes[] = {1, 0, 10, 300};
+    for (size_t i = 0; i < 4; i++) {
+        in_terminal("", sizes[i], "3.1 --seed 1");
+        expect("token");
+        expect("\r\n> ");
+        CU_ASSERT(widest(talk.heard) <= 80);
+        type("\004");
+        CU_ASSERT_EQUAL(hang_up(), 0);
+    }
+    remove_folder();
+}
+
+static void plain_terminals(void)
+{
+    static const struct { const char *settings, *arguments; int color, unicode; } cases[] = {
+        {"LC_ALL=C.UTF-8", "", 1, 1}, {"LC_ALL=C.UTF-8", "--plain", 0, 0},
+        {"LC_ALL=C.UTF-8 NO_COLOR=1", "", 0, 1}, {"LC_ALL=C.UTF-8 NO_COLOR=", "", 1, 1},
+        {"LC_ALL=C", "", 1, 0}, {"LC_ALL=C.UTF-8 TERM=dumb", "", 0, 1},
+        {"-u LC_ALL -u LC_CTYPE LANG=en_US.UTF-8", "", 1, 1}, {"LC_ALL= LC_CTYPE=C LANG=C.UTF-8", "", 1, 0},
+    };
+    make_folder();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char arguments[60];
+        snprintf(arguments, sizeof arguments, "3.1 --seed 1 %s", cases[i].arguments);
+        in_terminal(cases[i].settings, 80, arguments);
+        expect("\r\n> ");
+        type("0.125\r");
+        expect("Enter goes on");
+        CU_ASSERT_EQUAL(strchr(talk.heard, '\033') != NULL, cases[i].color);
+        CU_ASSERT_EQUAL(strstr(talk.heard, "\302\261") != NULL, cases[i].unicode);
+        type("\004");
+        CU_ASSERT_EQUAL(hang_up(), 0);
+    }
+    in_terminal("LC_ALL=C.UTF-8", 80, "--progress");
+    expect("\342\226\210\342\226\210");
+    CU_ASSERT_EQUAL(hang_up(), 0);
+    remove_folder();
+}
+
+SUITE(A) {
+    check_case("numbers are read as people write them", numbers_as_written);
+    check_case("percent where they are asked for", percent);
+    check_case("what is no number, or could be two, is not read", not_numbers);
+    check_case("experts in order, choices by number", experts_and_choices);
+    check_case("wishes are one letter", wishes);
+    check_case("an answer is right within the tolerance", judging);
+    check_case("the fuzzer's corpus breaks no promise", corpus);
+    check_case("a record is a line, and only a whole line is a record", records_are_lines);
+    check_case("the file is where XDG says", record_paths);
+    check_case("lines are appended behind whatever there is", appending);
+    check_case("a full disk loses no line", full_disk);
+    check_case("half a line is written again, whole, and none twice", half_a_line);
+    check_case("nowhere to write blocks nothing", no_place_to_write);
+    check_case("four writers do not mix their lines", two_writers);
+    check_case("answers from a pipe", answers_from_a_pipe);
+    check_case("hints, skips, nonsense, zero bytes", dialogue);
+    check_case("arguments that it cannot use", bad_arguments);
+    check_case("a prediction is recorded before the answer shows", recorded_before_shown);
+    check_case("no home, full disks: told, and the lesson goes on", nothing_blocks);
+    check_case("progress counts what it can, names what it cannot", progress_of_a_damaged_file);
+    check_case("a terminal: keys, colors, no second guess", typed_lessons);
+    check_case("a terminal: end of input", end_of_input);
+    check_case("a terminal: Ctrl-C loses nothing", ctrl_c);
+    check_case("a terminal: windows of any width", window);
+    check_case("a terminal: NO_COLOR, --plain, locales", plain_terminals);
+}
