@@ -179,6 +179,13 @@ end
 local first_chunk = {}            -- title -> id of its first chunk
 local own_defs = {}               -- name -> id of the chunk that defines it
 
+local function folded(files)
+  for file in files:gmatch('%S+') do
+    if not file:match('^lessons%d+%.c$') and not file:match('^chapter%d+%.c$') then return false end
+  end
+  return files ~= ''
+end
+
 local function chunk(div)
   local a, id = div.attributes, div.identifier
   local links, placed = {}, {}
@@ -241,15 +248,28 @@ local function chunk(div)
     for _, ident in ipairs(missing) do
       anchors = anchors .. ('<span id="def-%s"></span>'):format(ident)
     end
+    local function chain(target, arrow, words)
+      if target == '' then return '' end
+      return (' <a class="chain" href="#%s" aria-label="%s ⟨%s⟩" title="%s">%s</a>'):format(
+        target, words, html(a.title), words, arrow)
+    end
     blocks:insert(raw_block(('<div class="chunk-head"><a class="chunk-number" href="#%s">%s</a> '
-      .. '<span class="chunk-title">⟨%s⟩&#8239;%s</span> <span class="chunk-file">%s</span>%s</div>')
-      :format(id, a.number, html(a.title), sign, files, anchors)))
-    blocks:insert(raw_block('<pre class="sourceCode" tabindex="0"><code class="sourceCode">'
-      .. text .. '</code></pre>'))
+      .. '<span class="chunk-title">⟨%s⟩&#8239;%s</span>%s%s <span class="chunk-file">%s</span>%s</div>')
+      :format(id, a.number, html(a.title), sign, chain(a.prev, '↑', 'Before this:'),
+        chain(a.next, '↓', 'Continued:'), files, anchors)))
+    local code_block = '<pre class="sourceCode" tabindex="0"><code class="sourceCode">'
+      .. text .. '</code></pre>'
+    if folded(a.files) then       -- what runs the chapter and poses its lessons
+      local _, more = code:gsub('\n', '')
+      code_block = ('<details class="fold"><summary>%d line%s of code</summary>%s</details>')
+        :format(more + 1, more > 0 and 's' or '', code_block)
+    end
+    blocks:insert(raw_block(code_block))
     if foot then
       blocks:insert(pandoc.Div({ foot }, pandoc.Attr('', { 'chunk-foot' })))
     end
-    return pandoc.Div(blocks, pandoc.Attr(id, { 'chunk' }))
+    return pandoc.Div(blocks, pandoc.Attr(id, { 'chunk' },
+      a.next ~= '' and { { 'data-next', a.next } } or {}))
   end
   local labels = { '\\anchor{' .. label_of(page, id) .. '}' }
   for ident in a.defines:gmatch('%S+') do
@@ -369,7 +389,7 @@ local function lesson(div)
   local answer = one('answer')
   local within = ''
   if one('kind') == 'number' and tonumber(one('tolerance')) and tonumber(one('tolerance')) > 0 then
-    within = (HTML and ' <span class="tolerance">±&nbsp;%s counts as right</span>'
+    within = (HTML and ' <span class="tolerance">±&#160;%s counts as right</span>'
       or ' ($\\pm$\\,%s counts as right)'):format(one('tolerance'))
   end
   local mistakes = {}
@@ -393,10 +413,15 @@ local function lesson(div)
       put('<p class="unit">Answer in ' .. html(one('unit')) .. '.</p>')
     end
     put('</div>')
-    for i, hint in ipairs(l.hint or {}) do
-      put(('<details class="hint"><summary>Hint%s</summary><p>%s</p></details>'):format(
-        #l.hint > 1 and ' ' .. i or '', html(hint)))
+    put(('<div class="verify" data-lesson="%s"><p>Write your prediction down, or let the '
+      .. 'terminal take it and verify: <code>make predict%s</code></p></div>'):format(
+      id, id:match('^%w+')))
+    local hints = l.hint or {}
+    for i, hint in ipairs(hints) do       -- each inside the one before: one by one
+      put(('<details class="hint"><summary>Hint%s</summary><p>%s</p>'):format(
+        #hints > 1 and (' %d of %d'):format(i, #hints) or '', html(hint)))
     end
+    put(('</details>'):rep(#hints))
     put('<details class="answer"><summary>Answer</summary><p class="result"><strong>'
       .. html(answer) .. '</strong>' .. within .. '</p>' .. drawn(l.trace))
     if #mistakes > 0 then
@@ -527,6 +552,14 @@ local function numbered_table(div)
   end
   if not HTML then return t end
   return pandoc.Div({ t }, pandoc.Attr(div.identifier, { 'table' }))
+end
+
+-- The page's policy allows no style attribute: alignment and width as classes.
+local function html_table(t)
+  local text = pandoc.write(pandoc.Pandoc({ t }), 'html')
+  text = text:gsub('%sstyle="text%-align: (%a+);"', ' class="%1"')
+    :gsub('<colgroup>.-</colgroup>%s*', ''):gsub('<table%sstyle="[^"]*"', '<table')
+  return raw_block(text)
 end
 
 local function equation(div)
@@ -865,6 +898,7 @@ function Pandoc(doc)
   doc.blocks = doc.blocks:walk(resolve_blocks)
   doc.blocks = doc.blocks:walk { Link = HTML and html_link or tex_link,
     Math = HTML and mathml or nil }
+  if HTML then doc.blocks = doc.blocks:walk { Table = html_table } end
   if #problems > 0 then
     table.sort(problems, function(a, b) return a[1] < b[1] end)
     for _, p in ipairs(problems) do io.stderr:write(p[2]) end

@@ -13,6 +13,16 @@ STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9][0-9]-*.nw))
     $(sort $(wildcard chapters/[A-Z]-*.nw)))
 DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9][0-9]-*.gp figures/[0-9][0-9]-*.dot))))
 PAGES := $(patsubst 00-%,index,$(STEMS)) chunks identifiers
+# The pages bring their fonts, if all of them and woff2_compress are there.
+FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/fonts/truetype/dejavu \
+    /usr/share/fonts/tex-gyre* /usr/share/texlive/texmf-dist/fonts/opentype/public/tex-gyre* \
+    /usr/share/fonts/dejavu-sans-mono-fonts
+font_files := $(foreach f,texgyrepagella-regular.otf texgyrepagella-italic.otf texgyrepagella-bold.otf \
+    texgyrepagella-math.otf DejaVuSansMono.ttf DejaVuSansMono-Bold.ttf,$(firstword $(wildcard \
+    $(addsuffix /$f,$(wildcard $(FONT_FOLDERS))))))
+FONTS := $(if $(and $(filter 6,$(words $(font_files))),$(shell command -v woff2_compress)),$(addsuffix \
+    .woff2,$(basename $(notdir $(font_files)))))
+PUBLISHED := $(PAGES:%=%.html) style.css book.js $(FONTS)
 QUOTED := $(STEMS:%=build/quoted/%.txt)
 REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(WEAVE)/chunks.json $(WEAVE)/identifiers.json
 PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve
@@ -34,22 +44,32 @@ in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_
 html:
 	@$(MAKE) --no-print-directory $(in_parallel) woven
 	@mkdir -p book/html
-	@for file in $(PAGES:%=%.html) style.css; do \
+	@for file in $(PUBLISHED); do \
 	    cmp -s build/html/$$file book/html/$$file || { \
 	        cp build/html/$$file book/html/$$file.new && \
 	        mv book/html/$$file.new book/html/$$file && \
 	        echo "  weave   book/html/$$file"; } || exit 1; \
 	done
 	@for file in book/html/*; do \
-	    case ' $(PAGES:%=%.html) style.css ' in \
+	    case ' $(PUBLISHED) ' in \
 	    *" $${file##*/} "*) ;; *) rm -r "$$file" ;; esac; \
 	done
 
-woven: $(PAGES:%=build/html/%.html) build/html/style.css
+woven: $(PUBLISHED:%=build/html/%)
 
-build/html/style.css: book/style.css
+build/html/book.js: book/book.js
 	@mkdir -p $(@D)
 	@cp $< $@
+build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css
+	@mkdir -p $(@D)
+	@cat $^ >$@
+define font
+build/html/$(basename $(notdir $1)).woff2: $1
+	@mkdir -p build/fonts $$(@D)
+	@cp $$< build/fonts && cd build/fonts && woff2_compress $$(<F) >/dev/null 2>&1
+	@mv build/fonts/$$(@F) $$@ && rm build/fonts/$$(<F)
+endef
+$(foreach f,$(if $(FONTS),$(font_files)),$(eval $(call font,$f)))
 
 ## make quoted: run every command that the pages quote
 quoted:

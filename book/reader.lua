@@ -321,6 +321,8 @@ local function chunk_div(c, by_label, tangled)
     { 'title', c.title }, { 'number', c.number }, { 'index', tostring(c.index) },
     { 'files', table.concat(c.files, ' ') }, { 'folder', tangled },
     { 'used', table.concat(ids, ' ') },
+    { 'prev', by_label[c.prev] and by_label[c.prev].id or '' },
+    { 'next', by_label[c.next] and by_label[c.next].id or '' },
     { 'defines', table.concat(c.defines, ' ') },
     { 'uses', table.concat(names, ',') } }))
 end
