@@ -151,6 +151,16 @@ function start() {
   addEventListener('hashchange', reveal)
   if (location.hash) reveal()
 
+  // What scrolls sideways can be reached and scrolled by keys.
+  function reachable() {
+    for (const wide of document.querySelectorAll('.picture, .table, math[display="block"]')) {
+      if (wide.scrollWidth > wide.clientWidth) wide.setAttribute('tabindex', '0')
+      else wide.removeAttribute('tabindex')
+    }
+  }
+  addEventListener('resize', reachable)
+  addEventListener('load', reachable)
+
   // Contents: where the reader is --------------------------------------------
 
   const heads = [...document.querySelectorAll('main h2[id]')]
@@ -207,6 +217,7 @@ function start() {
     theme: nextTheme,
     help: () => help.showModal(),
   }
+  if (!button('search')) delete act.search         // built where lunr was not to be had
   for (const name of Object.keys(act)) button(name).addEventListener('click', act[name])
   showTheme()
   tools.hidden = false
@@ -225,7 +236,7 @@ function start() {
       return
     }
     const name = { '/': 'search', s: 'search', t: 'theme', '?': 'help' }[event.key]
-    if (!name) return
+    if (!act[name]) return
     event.preventDefault()
     act[name]()
   })
@@ -257,24 +268,25 @@ function start() {
     document.body.append(made)
     let index
     loading ??= load('lunr.js').then(() => load('search.js'))
-    loading.then(() => { index = lunr.Index.load(wtgSearch.index); run() },
+    loading.then(() => { index = lunr.Index.load({ ...wtgSearch.index, version: lunr.version }); run() },
       () => { told.textContent = 'The index could not be loaded: search.js or lunr.js is missing beside this page.' })
     function run() {
-      const words = input.value.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []
+      const words = (input.value.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []).filter((word) => word.length > 1)
       list.replaceChildren()
       if (!words.length) { told.textContent = ''; return }
       if (!index) { told.textContent = 'Loading the index …'; return }
-      const hits = index.query((query) => {
+      let hits = index.query((query) => {
         words.forEach((word, i) => {
           query.term(word, { boost: 20 })
           query.term(word, { wildcard: lunr.Query.wildcard.TRAILING, boost: 5 })
           if (word.length > 4) query.term(word, { editDistance: 1 })
         })
       })
-      // Pages with all of the words come first.
+      // Only places with the most of the words.
       const rank = (hit) => words.filter((word) => Object.keys(hit.matchData.metadata)
         .some((term) => term.startsWith(word))).length
-      hits.sort((a, b) => rank(b) - rank(a) || b.score - a.score)
+      const most = Math.max(0, ...hits.map(rank))
+      hits = hits.filter((hit) => rank(hit) === most)
       told.textContent = hits.length === 0 ? `Nothing found for “${input.value.trim()}”.`
         : `${hits.length} place${hits.length > 1 ? 's' : ''}${hits.length > 30 ? ', the best 30 below' : ''}`
       for (const hit of hits.slice(0, 30)) {
@@ -292,7 +304,7 @@ function start() {
       return (from ? '… ' : '') + text.slice(from, from + 160) + (text.length > from + 160 ? ' …' : '')
     }
     function marked(text, words) {
-      const found = new RegExp('(' + words.map((word) => word.replace(/[^\p{L}\p{N}_]/gu, '')).join('|') + ')', 'giu')
+      const found = new RegExp('(' + words.map((word) => word).join('|') + ')', 'giu')
       return text.split(found).map((part, i) => i % 2 ? make('mark', {}, part) : part)
     }
     input.addEventListener('input', run)
@@ -300,7 +312,10 @@ function start() {
       const links = [...list.querySelectorAll('a')]
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
       const at = links.indexOf(document.activeElement)
-      if (event.key === 'Enter' && event.target === input) {
+      if (event.key === 'Escape') {
+        event.preventDefault()
+        made.close()
+      } else if (event.key === 'Enter' && event.target === input) {
         event.preventDefault()
         links[0]?.click()
       } else if (step && links.length) {

@@ -559,6 +559,12 @@ local function html_table(t)
   local text = pandoc.write(pandoc.Pandoc({ t }), 'html')
   text = text:gsub('%sstyle="text%-align: (%a+);"', ' class="%1"')
     :gsub('<colgroup>.-</colgroup>%s*', ''):gsub('<table%sstyle="[^"]*"', '<table')
+  -- A formula alone in a heading cell is also said in words.
+  text = text:gsub('<th([^>]*)>%s*(<math.-</math>)%s*</th>', function(attributes, math)
+    local words = math:gsub('<annotation.-</annotation>', ''):gsub('<[^>]*>', ' '):gsub('%s+', ' ')
+    return ('<th%s><span class="away">%s</span>%s</th>'):format(attributes, words:match('^ ?(.-) ?$'),
+      (math:gsub('<math', '<math aria-hidden="true"', 1)))
+  end)
   return raw_block(text)
 end
 
@@ -665,6 +671,18 @@ local function marks(s)
     else out[#out + 1] = pandoc.Str(plain(s.text:sub(first, last))) end
     at = last + 1
   end
+end
+
+-- A term where it is defined.
+local function term(span)
+  if not span.classes:includes('term') then return nil end
+  local symbol = #span.content == 1 and span.content[1].t == 'Math'
+  local out = pandoc.List {
+    raw(HTML and ('<dfn id="%s">'):format(span.identifier)
+    or '\\anchor{' .. label_of(page, span.identifier) .. '}' .. (symbol and '{' or '\\emph{')) }
+  out:extend(span.content)
+  out:insert(raw(HTML and '</dfn>' or '}'))
+  return out
 end
 
 local resolve_inlines = {
@@ -825,7 +843,8 @@ local function contents(blocks, with_sections)
     out[#out + 1] = chapter_item(c, with_sections and c.page == page and sections(blocks))
   end
   for _, p in ipairs { { 'chunks.html', 'Index of chunks' },
-    { 'identifiers.html', 'Index of identifiers' } } do
+    { 'identifiers.html', 'Index of identifiers' },
+    { 'terms.html', 'Index of terms and notation' } } do
     out[#out + 1] = chapter_item { page = p[1], title = p[2] }
   end
   return '<ol class="chapters">' .. table.concat(out, '\n') .. '</ol>'
@@ -866,6 +885,62 @@ local function front(doc)
   if not placed then doc.blocks:insert(block) end
 end
 
+-- What the search finds: sections, chunks and lessons, as build/weave/NAME.search.
+local function search_records(blocks)
+  local records, section = {}, nil
+  local function text_of(list)
+    list = pandoc.Pandoc(list).blocks:walk {
+      RawInline = function(r)
+        return pandoc.Str((r.text:gsub('<[^>]*>', ''):gsub('&(%a+);', { lt = '<', gt = '>',
+          amp = '&', quot = '"' })))
+      end,
+      Math = function(m) return pandoc.Str((m.text:gsub('\\%a+', ' '):gsub('[{}]', ''))) end,
+      Image = function(i) return i.caption end,
+    }
+    local options = { columns = 10000 }
+    if pandoc.WriterOptions then options = pandoc.WriterOptions(options) end
+    return (pandoc.write(pandoc.Pandoc(list), 'plain', options):gsub('%-%-%-+', ''):gsub('%s+', ' '))
+  end
+  local here = refs.place and refs.chapters[refs.place] or { title = '', page = page }
+  local whole = (here.number and chapter_label(here) .. ' · ' or '') .. here.title
+  local function add(anchor, title, where, text, terms)
+    records[#records + 1] = { page .. (anchor and '#' .. anchor or ''), title, where, text, terms or '' }
+  end
+  local function close()
+    local terms = {}          -- where a term is defined, it counts like a title
+    pandoc.Pandoc(section.blocks).blocks:walk { Span = function(span)
+      if span.classes:includes('term') then terms[#terms + 1] = str(span.content) end
+    end }
+    add(section.anchor, section.title, section.where, text_of(section.blocks), table.concat(terms, ' '))
+  end
+  section = { title = here.title, where = here.number and chapter_label(here) or '', blocks = {} }
+  for _, b in ipairs(blocks) do
+    local class = b.t == 'Div' and b.classes[1]
+    if b.t == 'Header' and b.level > 1 then
+      close()
+      local number = b.attributes.number
+      section = { anchor = b.identifier, where = whole, blocks = {},
+        title = (number and number .. ' ' or '') .. text_of({ pandoc.Plain(b.content) }):gsub('%s+$', '') }
+    elseif class == 'chunk' then
+      local code = b.content[1].text:gsub(common.MARK, function(kind, text)
+        return kind == 'u' and '⟨' .. common.decode(text) .. '⟩' or common.decode(text):match('%S+$')
+      end)
+      add(b.identifier, '⟨' .. b.attributes.title .. '⟩', 'code ' .. b.attributes.number .. ' · ' .. whole,
+        (code:gsub('%s+', ' ')))
+    elseif class == 'lesson' and b.attributes.lesson then
+      local l = lesson_fields(b.attributes.lesson, tonumber(b.attributes.line))
+      if l then
+        add(b.identifier, l.title[1], 'predict ' .. b.attributes.lesson .. ' · ' .. whole,
+          table.concat(l.question, ' '))
+      end
+    elseif b.t ~= 'Header' then
+      table.insert(section.blocks, b)
+    end
+  end
+  close()
+  common.update('build/weave/' .. name .. '.search', 'return ' .. common.write(records))
+end
+
 local function keys_of(path)
   local keys = {}
   for key in ('\n' .. (common.slurp(path) or '')):gmatch('\n%s*@%a+%s*{%s*([^%s,]+)') do
@@ -895,6 +970,8 @@ function Pandoc(doc)
   doc.blocks = doc.blocks:walk(resolve_inlines)
   local title
   doc.blocks:walk { Header = function(h) if h.level == 1 then title = h.content end end }
+  if HTML and refs.place then search_records(doc.blocks) end
+  doc.blocks = doc.blocks:walk { Span = term }
   doc.blocks = doc.blocks:walk(resolve_blocks)
   doc.blocks = doc.blocks:walk { Link = HTML and html_link or tex_link,
     Math = HTML and mathml or nil }

@@ -12,7 +12,8 @@ WEAVE := build/weave
 STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9][0-9]-*.nw)) \
     $(sort $(wildcard chapters/[A-Z]-*.nw)))
 DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9][0-9]-*.gp figures/[0-9][0-9]-*.dot))))
-PAGES := $(patsubst 00-%,index,$(STEMS)) chunks identifiers
+INDEXES := chunks identifiers terms
+PAGES := $(patsubst 00-%,index,$(STEMS)) $(INDEXES)
 # The pages bring their fonts, if all of them and woff2_compress are there.
 FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/fonts/truetype/dejavu \
     /usr/share/fonts/tex-gyre* /usr/share/texlive/texmf-dist/fonts/opentype/public/tex-gyre* \
@@ -22,10 +23,13 @@ font_files := $(foreach f,texgyrepagella-regular.otf texgyrepagella-italic.otf t
     $(addsuffix /$f,$(wildcard $(FONT_FOLDERS))))))
 FONTS := $(if $(and $(filter 6,$(words $(font_files))),$(shell command -v woff2_compress)),$(addsuffix \
     .woff2,$(basename $(notdir $(font_files)))))
-PUBLISHED := $(PAGES:%=%.html) style.css book.js $(FONTS)
+# The search is lunr's, where ./setup could install it.
+LUNR := $(firstword $(wildcard /usr/share/javascript/lunr/lunr.min.js))
+SEARCH := $(if $(LUNR),lunr.js search.js)
+PUBLISHED := $(PAGES:%=%.html) style.css book.js $(SEARCH) $(FONTS)
 QUOTED := $(STEMS:%=build/quoted/%.txt)
-REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(WEAVE)/chunks.json $(WEAVE)/identifiers.json
-PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve
+REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(INDEXES:%=$(WEAVE)/%.json)
+PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve $(if $(SEARCH),-M search=yes)
 
 # $(call keep,FILE): FILE.new becomes FILE unless it says the same.
 keep = if cmp -s $1.new $1; then rm $1.new; else mv $1.new $1; fi
@@ -60,6 +64,17 @@ woven: $(PUBLISHED:%=build/html/%)
 build/html/book.js: book/book.js
 	@mkdir -p $(@D)
 	@cp $< $@
+build/html/lunr.js: $(LUNR)
+	@mkdir -p $(@D)
+	@sed '/sourceMappingURL/d' $< >$@
+$(STEMS:%=$(WEAVE)/%.search): $(WEAVE)/%.search: $(WEAVE)/%.refs
+	@:
+$(foreach s,$(STEMS),$(eval $(WEAVE)/$s.search: build/html/$(patsubst 00-%,index,$s).html))
+$(WEAVE)/search.stamp: $(STEMS:%=$(WEAVE)/%.search) $(WEAVE)/list book/search.lua book/common.lua
+	@LC_ALL=C.UTF-8 pandoc -f book/search.lua -t plain -o $@.new $(filter %.search,$^)
+	@mv $@.new $@
+build/html/search.js: $(WEAVE)/search.stamp
+	@:
 build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css
 	@mkdir -p $(@D)
 	@cat $^ >$@
@@ -198,12 +213,12 @@ $(WEAVE)/$1.tex: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
 endef
 $(foreach s,$(STEMS),$(eval $(call page,$s)))
 
-build/html/chunks.html build/html/identifiers.html: build/html/%.html: $(WEAVE)/%.json \
+$(INDEXES:%=build/html/%.html): build/html/%.html: $(WEAVE)/%.json \
     $(WEAVE)/book.refs book/filter.lua book/page.html
 	@mkdir -p $(@D)
 	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t html5 \
 	    --template book/page.html -o $@.new $< && mv $@.new $@
-$(WEAVE)/chunks.tex $(WEAVE)/identifiers.tex: %.tex: %.json $(WEAVE)/book.refs book/filter.lua
+$(INDEXES:%=$(WEAVE)/%.tex): %.tex: %.json $(WEAVE)/book.refs book/filter.lua
 	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t latex \
 	    --top-level-division=chapter -o $@.new $< && mv $@.new $@
 
@@ -221,7 +236,7 @@ $(WEAVE)/parts.stamp: $(WEAVE)/list book/pages.mk
 	@printf '%s\n' $(patsubst %,'\input{$(WEAVE)/%}',$(filter 00-%,$(STEMS))) '\mainmatter' \
 	    $(patsubst %,'\input{$(WEAVE)/%}',$(MAIN_PARTS)) '\appendix' \
 	    $(patsubst %,'\input{$(WEAVE)/%}',$(BACK_PARTS)) '\backmatter' \
-	    '\input{$(WEAVE)/chunks}' '\input{$(WEAVE)/identifiers}' >$(WEAVE)/parts.tex.new
+	    $(patsubst %,'\input{$(WEAVE)/%}',$(INDEXES)) >$(WEAVE)/parts.tex.new
 	@$(call keep,$(WEAVE)/parts.tex)
 	@touch $@
 $(WEAVE)/parts.tex: $(WEAVE)/parts.stamp
@@ -230,7 +245,7 @@ $(WEAVE)/parts.tex: $(WEAVE)/parts.stamp
 # LaTeX runs until its page references have settled. The date is the last
 # commit's, so that the same source gives the same file.
 build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
-    $(WEAVE)/chunks.tex $(WEAVE)/identifiers.tex
+    $(INDEXES:%=$(WEAVE)/%.tex)
 	@mkdir -p $(@D)
 	@date=$$(git log -1 --format=%ct 2>/dev/null); \
 	for run in 1 2 3 4; do \
