@@ -5,7 +5,8 @@
 -- and line, all at once, and nothing is written.
 
 local common = dofile('book/common.lua')
-local HTML = FORMAT:match('html') ~= nil
+local EPUB = FORMAT == 'json'       -- HTML, on its way into one EPUB
+local HTML = EPUB or FORMAT:match('html') ~= nil
 local str = pandoc.utils.stringify
 
 local source, name, refs, page = '', '', nil, ''
@@ -123,7 +124,21 @@ local function raw_block(text)
   return pandoc.RawBlock(HTML and 'html' or 'latex', text)
 end
 
+-- The pages in the book's order; in the EPUB a page is the file of its place.
+local INDEXES = { { page = 'chunks.html', title = 'Index of chunks' },
+  { page = 'identifiers.html', title = 'Index of identifiers' },
+  { page = 'terms.html', title = 'Index of terms and notation' } }
+local function epub_file(target_page)
+  for i, c in ipairs(refs.chapters) do
+    if c.page == target_page then return ('ch%03d.xhtml'):format(i) end
+  end
+  for i, index in ipairs(INDEXES) do
+    if index.page == target_page then return ('ch%03d.xhtml'):format(#refs.chapters + i) end
+  end
+end
+
 local function href(target_page, anchor)
+  if EPUB then return epub_file(target_page) .. (anchor ~= '' and '#' .. anchor or '') end
   local place = target_page == page and '' or target_page
   if anchor ~= '' then return place .. '#' .. anchor end
   return place == '' and '#top' or place
@@ -259,7 +274,7 @@ local function chunk(div)
         chain(a.next, '↓', 'Continued:'), files, anchors)))
     local code_block = '<pre class="sourceCode" tabindex="0"><code class="sourceCode">'
       .. text .. '</code></pre>'
-    if folded(a.files) then       -- what runs the chapter and poses its lessons
+    if folded(a.files) and not EPUB then       -- what runs the chapter and poses its lessons
       local _, more = code:gsub('\n', '')
       code_block = ('<details class="fold"><summary>%d line%s of code</summary>%s</details>')
         :format(more + 1, more > 0 and 's' or '', code_block)
@@ -413,6 +428,21 @@ local function lesson(div)
       put('<p class="unit">Answer in ' .. html(one('unit')) .. '.</p>')
     end
     put('</div>')
+    if EPUB then
+      for i, hint in ipairs(l.hint or {}) do
+        put(('<p class="hint"><em>Hint %d.</em> %s</p>'):format(i, html(hint)))
+      end
+      put(('<p class="hint"><a href="%s">Answer</a></p></section>'):format(href(page, 'answer-' .. id)))
+      local at = #out
+      put(('<section id="answer-%s"><h3><a href="%s">%s</a> %s</h3><p><strong>%s</strong>%s</p>')
+        :format(id, href(page, 'lesson-' .. id), id, html(one('title')), html(answer), within) .. drawn(l.trace))
+      for _, m in ipairs(mistakes) do
+        put(('<p class="hint"><em>If you said %s.</em> %s</p>'):format(html(m[1]), html(m[2])))
+      end
+      put('</section>')
+      answers[#answers + 1] = table.concat(out, '\n', at + 1)
+      return raw_block(table.concat(out, '\n', 1, at))
+    end
     put(('<div class="verify" data-lesson="%s"><p>Write your prediction down, or let the '
       .. 'terminal take it and verify: <code>make predict%s</code></p></div>'):format(
       id, id:match('^%w+')))
@@ -491,8 +521,9 @@ local function inline_svg(text, id, alt)
     :gsub("%sid='([^']+)'", ' id="' .. id .. '-%1"')
     :gsub('url%(#', 'url(#' .. id .. '-')
     :gsub('xlink:href=([\'"])#', 'href=%1#' .. id .. '-')
-    :gsub('%sxmlns:xlink="[^"]*"', ''):gsub('%sxml:space="[^"]*"', '')
+    :gsub('%sxml:space="[^"]*"', '')
     :gsub('%scolor="black"', '')
+  if not EPUB then text = text:gsub('%sxmlns:xlink="[^"]*"', '') end
   for _, black in ipairs { 'black', '#000000', 'rgb%(%s*0,%s*0,%s*0%)' } do
     for _, what in ipairs { 'fill', 'stroke' } do
       text = text:gsub(what .. "=(['\"])%s*" .. black .. "%s*['\"]", what .. '=%1currentColor%1')
@@ -560,6 +591,7 @@ local function html_table(t)
   text = text:gsub('%sstyle="text%-align: (%a+);"', ' class="%1"')
     :gsub('<colgroup>.-</colgroup>%s*', ''):gsub('<table%sstyle="[^"]*"', '<table')
   -- A formula alone in a heading cell is also said in words.
+  if EPUB then return raw_block(text) end
   text = text:gsub('<th([^>]*)>%s*(<math.-</math>)%s*</th>', function(attributes, math)
     local words = math:gsub('<annotation.-</annotation>', ''):gsub('<[^>]*>', ' '):gsub('%s+', ' ')
     return ('<th%s><span class="away">%s</span>%s</th>'):format(attributes, words:match('^ ?(.-) ?$'),
@@ -635,9 +667,10 @@ end
 
 local function value_span(text, run, key, format)
   if not HTML then return pandoc.Str(text) end
-  return pandoc.Span({ pandoc.Str(text) }, pandoc.Attr('', { 'value' }, {
-    { 'data-run', run }, { 'data-name', key }, { 'data-format', format },
-    { 'title', key .. ' from ' .. run } }))
+  local attributes = { { 'data-run', run }, { 'data-name', key },
+    { 'title', key .. ' from ' .. run } }
+  if format ~= '' then attributes[#attributes + 1] = { 'data-format', format } end
+  return pandoc.Span({ pandoc.Str(text) }, pandoc.Attr('', { 'value' }, attributes))
 end
 
 local function plain(text, where)
@@ -746,7 +779,7 @@ local resolve_blocks = {
     local number = h.attributes.number
     h.attributes = {}
     if HTML then
-      if h.level == 1 then return {} end     -- the template sets the title
+      if h.level == 1 and not EPUB then return {} end     -- the template sets the title
       if number then
         h.content:insert(1, pandoc.Space())
         h.content:insert(1, pandoc.Span({ pandoc.Str(number) },
@@ -803,6 +836,10 @@ end
 
 local function html_link(l)
   local target_page, anchor = l.target:match('^(.-)#(.*)$')
+  if EPUB and target_page and (target_page == '' or target_page:match('%.html$')) then
+    l.target = href(target_page == '' and page or target_page, anchor)
+    return l
+  end
   if target_page and (target_page == page or anchor == '') and target_page:match('%.html$') then
     l.target = href(target_page, anchor)
     return l
@@ -842,11 +879,7 @@ local function contents(blocks, with_sections)
   for _, c in ipairs(refs.chapters) do
     out[#out + 1] = chapter_item(c, with_sections and c.page == page and sections(blocks))
   end
-  for _, p in ipairs { { 'chunks.html', 'Index of chunks' },
-    { 'identifiers.html', 'Index of identifiers' },
-    { 'terms.html', 'Index of terms and notation' } } do
-    out[#out + 1] = chapter_item { page = p[1], title = p[2] }
-  end
+  for _, index in ipairs(INDEXES) do out[#out + 1] = chapter_item(index) end
   return '<ol class="chapters">' .. table.concat(out, '\n') .. '</ol>'
 end
 
@@ -970,7 +1003,7 @@ function Pandoc(doc)
   doc.blocks = doc.blocks:walk(resolve_inlines)
   local title
   doc.blocks:walk { Header = function(h) if h.level == 1 then title = h.content end end }
-  if HTML and refs.place then search_records(doc.blocks) end
+  if HTML and not EPUB and refs.place then search_records(doc.blocks) end
   doc.blocks = doc.blocks:walk { Span = term }
   doc.blocks = doc.blocks:walk(resolve_blocks)
   doc.blocks = doc.blocks:walk { Link = HTML and html_link or tex_link,
@@ -986,7 +1019,8 @@ function Pandoc(doc)
     for i, b in ipairs(doc.blocks) do     -- before the further reading
       if b.t == 'Header' and str(b.content):match('Further reading$') then at = i end
     end
-    doc.blocks:insert(at, raw_block('\\answers\n' .. table.concat(answers, '\n')))
+    local heading = EPUB and '<h2 id="answers">Answers</h2>\n' or '\\answers\n'
+    doc.blocks:insert(at, raw_block(heading .. table.concat(answers, '\n')))
   end
   -- Where a chapter cites, its references have a heading.
   local cites, headed = false, false
@@ -996,14 +1030,16 @@ function Pandoc(doc)
       if str(h.content):match('Further reading$') then headed = true end
     end,
   }
-  if HTML and page == 'index.html' then front(doc) end
+  if HTML and not EPUB and page == 'index.html' then front(doc) end
   if cites and not headed then
     doc.blocks:insert(pandoc.Header(2, { pandoc.Str('Further'), pandoc.Space(),
-      pandoc.Str('reading') }, pandoc.Attr(HTML and 'further-reading'
+      pandoc.Str('reading') }, pandoc.Attr(EPUB and 'further-reading-' .. name or HTML and 'further-reading'
       or label_of(page, 'further-reading'), { 'unnumbered' })))
   end
   for _, key in ipairs { 'commands', 'tags' } do meta[key] = nil end
-  if HTML then
+  if EPUB then
+    meta.epub_file = epub_file(page)
+  elseif HTML then
     html_page(doc)
     if title then meta.title = pandoc.MetaInlines(title) end
   end

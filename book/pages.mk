@@ -39,7 +39,7 @@ programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter
 script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
 in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
-.PHONY: html pdf quoted check-quoted promote test-pages woven printed always
+.PHONY: html pdf epub dist quoted check-quoted promote test-pages woven printed always
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -70,11 +70,8 @@ build/html/lunr.js: $(LUNR)
 $(STEMS:%=$(WEAVE)/%.search): $(WEAVE)/%.search: $(WEAVE)/%.refs
 	@:
 $(foreach s,$(STEMS),$(eval $(WEAVE)/$s.search: build/html/$(patsubst 00-%,index,$s).html))
-$(WEAVE)/search.stamp: $(STEMS:%=$(WEAVE)/%.search) $(WEAVE)/list book/search.lua book/common.lua
-	@LC_ALL=C.UTF-8 pandoc -f book/search.lua -t plain -o $@.new $(filter %.search,$^)
-	@mv $@.new $@
-build/html/search.js: $(WEAVE)/search.stamp
-	@:
+build/html/search.js: $(STEMS:%=$(WEAVE)/%.search) $(WEAVE)/list book/search.lua book/common.lua
+	@$(PANDOC) -f book/search.lua -t plain -o $@.log $(filter %.search,$^) && rm $@.log && touch $@
 build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css
 	@mkdir -p $(@D)
 	@cat $^ >$@
@@ -222,6 +219,40 @@ $(INDEXES:%=$(WEAVE)/%.tex): %.tex: %.json $(WEAVE)/book.refs book/filter.lua
 	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t latex \
 	    --top-level-division=chapter -o $@.new $< && mv $@.new $@
 
+## make epub: the book for e-readers, book/book.epub
+# Its date, and the PDF's, is that of the last commit of what it is made from, so
+# that the same source gives the same file.
+build/committed: always
+	@mkdir -p $(@D)
+	@{ git log -1 --format=%ct -- chapters book figures 2>/dev/null; echo 0; } | head -n 1 >$@.new
+	@$(call keep,$@)
+COMMITTED = $$(cat build/committed)
+epub:
+	@$(MAKE) --no-print-directory $(in_parallel) build/epub/book.epub
+	@cmp -s build/epub/book.epub book/book.epub || { cp build/epub/book.epub book/book.epub.new && \
+	    mv book/book.epub.new book/book.epub && echo "  bind    book/book.epub"; }
+
+define part
+build/epub/$1.json: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
+    $(patsubst %,build/figures/%.svg,$(call figures_of,$1)) $(PRESS)
+	@mkdir -p $$(@D)
+	@$$(call weave,$1) -f book/reader.lua -M quoted=build/quoted/$1.txt -t json -o $$@.new $$< && mv $$@.new $$@
+endef
+$(foreach s,$(STEMS),$(eval $(call part,$s)))
+$(INDEXES:%=build/epub/%.json): build/epub/%.json: $(WEAVE)/%.json $(WEAVE)/book.refs book/filter.lua
+	@mkdir -p $(@D)
+	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t json -o $@.new $< && mv $@.new $@
+build/epub/cover.png: figures/00-routes.gp figures/style.gp build/figures/00-routes.data
+	@mkdir -p $(@D)
+	@gnuplot -e "set terminal pngcairo size 1200$(,)1600 font 'TeX Gyre Pagella$(,)26'; cover = 1; \
+	    set output '$@.new'; data = 'build/figures/00-routes.data'" figures/style.gp figures/00-routes.gp && mv $@.new $@
+build/epub/book.epub: $(STEMS:%=build/epub/%.json) $(INDEXES:%=build/epub/%.json) build/epub/cover.png \
+    book/collect.lua book/stamp.lua book/epub.css book/epub.yaml build/committed
+	@SOURCE_DATE_EPOCH=$(COMMITTED) $(PANDOC) -f book/collect.lua -t epub3 --mathml --css book/epub.css \
+	    --metadata-file book/epub.yaml --epub-cover-image build/epub/cover.png --toc-depth 2 \
+	    -o $@.new $(filter %.json,$^)
+	@echo $@.new | $(PANDOC) -f book/stamp.lua -t plain && mv $@.new $@
+
 ## make pdf: set the book in print, book/book.pdf
 pdf:
 	@$(MAKE) --no-print-directory $(in_parallel) printed
@@ -242,15 +273,13 @@ $(WEAVE)/parts.stamp: $(WEAVE)/list book/pages.mk
 $(WEAVE)/parts.tex: $(WEAVE)/parts.stamp
 	@:
 
-# LaTeX runs until its page references have settled. The date is the last
-# commit's, so that the same source gives the same file.
+# LaTeX runs until its page references have settled.
 build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
-    $(INDEXES:%=$(WEAVE)/%.tex)
+    $(INDEXES:%=$(WEAVE)/%.tex) build/committed
 	@mkdir -p $(@D)
-	@date=$$(git log -1 --format=%ct 2>/dev/null); \
-	for run in 1 2 3 4; do \
+	@for run in 1 2 3 4; do \
 	    cp build/pdf/book.aux build/pdf/aux.old 2>/dev/null || :; \
-	    SOURCE_DATE_EPOCH=$${date:-0} FORCE_SOURCE_DATE=1 lualatex -interaction=nonstopmode \
+	    SOURCE_DATE_EPOCH=$(COMMITTED) FORCE_SOURCE_DATE=1 lualatex -interaction=nonstopmode \
 	        -halt-on-error -output-directory=build/pdf book/book.tex >build/pdf/run.log 2>&1 || { \
 	        sed -n '/^!/,/^l\./p' build/pdf/run.log >&2; \
 	        echo "book/book.tex: LaTeX stopped; all it said is in build/pdf/run.log" >&2; \
@@ -258,11 +287,20 @@ build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
 	    cmp -s build/pdf/book.aux build/pdf/aux.old && break; \
 	done
 
-## make test-pages: check the pages and the PDF in a browser and by tools
-# One after the other: both weave into build/weave.
+## make dist: an archive with the C, the pages, the PDF and the EPUB, to use as it is
+# One after the other: all weave into build/weave.
+DIST := build/where-tokens-go.tar.gz
+dist:
+	@for part in html pdf epub; do $(MAKE) --no-print-directory $$part || exit 1; done
+	@git ls-files >build/dist.new 2>/dev/null || { echo "make dist packs what git knows, and this is no clone" >&2; exit 1; }
+	@ls book/html/* book/book.pdf book/book.epub >>build/dist.new
+	@tar --create --files-from build/dist.new --transform 's,^,where-tokens-go/,' --sort=name --mtime=@$(COMMITTED) \
+	    --owner=0 --group=0 --numeric-owner --mode=u+rw,go+r-w | gzip -n9 >$(DIST).new && mv $(DIST).new $(DIST)
+	@rm build/dist.new; echo "  pack    $(DIST)"
+
+## make test-pages: check the pages, the PDF, the EPUB and the archive
 test-pages:
-	@$(MAKE) --no-print-directory html
-	@$(MAKE) --no-print-directory pdf
+	@$(MAKE) --no-print-directory dist
 	@test -d tests/site/node_modules || { echo "The page checks are not installed. Type: ./setup test" >&2; exit 1; }
 	@mkdir -p build/test
 	@cd tests/site && node --test --test-concurrency=2 --test-reporter=tap >../../build/test/pages.tap 2>&1 || \

@@ -4,7 +4,15 @@
 -- ARIA has retired.
 
 if not FORMAT:match('latex') then
-  return { { Div = function(d)
+  local file                      -- in the EPUB, links name their file
+  return { { Meta = function(m) file = m.epub_file and pandoc.utils.stringify(m.epub_file) end }, {
+  Link = function(l)
+    if file and l.target:match('^#') then
+      l.target = file .. l.target
+      return l
+    end
+  end,
+  Div = function(d)
     if d.classes:includes('csl-entry') then
       d.classes = { 'bibliography' }
       return d

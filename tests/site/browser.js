@@ -2,11 +2,9 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { after, before } from 'node:test'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { chromium } from 'playwright-core'
-
-export const root = fileURLToPath(new URL('../..', import.meta.url))
-export const site = path.join(root, 'book/html')
+import { site } from './paths.js'
 
 let browser
 before(async () => {

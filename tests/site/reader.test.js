@@ -7,7 +7,8 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { createRequire } from 'node:module'
-import { open, root, site } from './browser.js'
+import { open } from './browser.js'
+import { root, site } from './paths.js'
 
 const pages = fs.readdirSync(site).filter((name) => name.endsWith('.html')).sort()
 const html = (name) => fs.readFileSync(path.join(site, name), 'utf8')

@@ -7,7 +7,8 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import jar from 'vnu-jar'
-import { open, root, site } from './browser.js'
+import { open } from './browser.js'
+import { root, site } from './paths.js'
 
 const pages = fs.readdirSync(site).filter((name) => name.endsWith('.html')).sort()
 const chapters = fs.readdirSync(path.join(root, 'chapters')).filter((name) => name.endsWith('.nw')).sort()
