@@ -251,7 +251,7 @@ build/epub/book.epub: $(STEMS:%=build/epub/%.json) $(INDEXES:%=build/epub/%.json
 	@SOURCE_DATE_EPOCH=$(COMMITTED) $(PANDOC) -f book/collect.lua -t epub3 --mathml --css book/epub.css \
 	    --metadata-file book/epub.yaml --epub-cover-image build/epub/cover.png --toc-depth 2 \
 	    -o $@.new $(filter %.json,$^)
-	@echo $@.new | $(PANDOC) -f book/stamp.lua -t plain && mv $@.new $@
+	@echo $@.new | $(PANDOC) -f book/stamp.lua -t plain >/dev/null && mv $@.new $@
 
 ## make pdf: set the book in print, book/book.pdf
 pdf:
