@@ -511,6 +511,32 @@ local function mathml(m)
   return raw((text:gsub('%s+$', '')))
 end
 
+-- No line ends between a formula and the bracket or the comma that touches it.
+local function glue(inlines)
+  local out, i = pandoc.List(), 1
+  while inlines[i] do
+    local m, after = inlines[i], inlines[i + 1]
+    local before = out[#out]
+    local open = before and before.t == 'Str' and before.text:match('[(%[]$')
+    local close = after and after.t == 'Str' and after.text:match('^[%p]+')
+    if m.t == 'Math' and m.mathtype == 'InlineMath' and (open or close) then
+      local whole = pandoc.List { m }
+      if open then
+        before.text = before.text:sub(1, -2)
+        whole:insert(1, pandoc.Str(open))
+      end
+      if close then
+        whole:insert(pandoc.Str(close))
+        after.text = after.text:sub(#close + 1)
+      end
+      m = pandoc.Span(whole, pandoc.Attr('', { 'together' }))
+    end
+    out:insert(m)
+    i = i + 1
+  end
+  return out
+end
+
 -- Figures --------------------------------------------------------------------
 
 -- An SVG to stand in a page: ids made its own, black made the text's color.
@@ -1006,6 +1032,7 @@ function Pandoc(doc)
   if HTML and not EPUB and refs.place then search_records(doc.blocks) end
   doc.blocks = doc.blocks:walk { Span = term }
   doc.blocks = doc.blocks:walk(resolve_blocks)
+  if HTML then doc.blocks = doc.blocks:walk { Inlines = glue } end
   doc.blocks = doc.blocks:walk { Link = HTML and html_link or tex_link,
     Math = HTML and mathml or nil }
   if HTML then doc.blocks = doc.blocks:walk { Table = html_table } end
