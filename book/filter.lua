@@ -913,11 +913,16 @@ local function html_page(doc)
   local meta = doc.meta
   local function set(key, text) meta[key] = pandoc.MetaInlines { pandoc.RawInline('html', text) } end
   set('contents', contents(doc.blocks, true))
-  local i = refs.place
-  local c = i and refs.chapters[i]
-  if c then set('label', chapter_label(c)) end
-  for key, other in pairs { previous = i and refs.chapters[i - 1],
-    next = i and refs.chapters[i + 1] } do
+  local order, i = {}, nil        -- of the book: chapters, then indexes
+  for _, list in ipairs { refs.chapters, INDEXES } do
+    for _, c in ipairs(list) do
+      order[#order + 1] = c
+      if c.page == page then i = #order end
+    end
+  end
+  local c = order[i]
+  if c.number then set('label', chapter_label(c)) end
+  for key, other in pairs { previous = order[i - 1], next = order[i + 1] } do
     set(key, ('<a rel="%s" href="%s"><span>%s</span> %s</a>'):format(
       key == 'previous' and 'prev' or 'next', other.page,
       key == 'previous' and 'Previous' or 'Next',

@@ -40,7 +40,8 @@ function Pandoc(doc)
   doc.blocks:walk {
     traverse = 'topdown',
     Header = function(h)
-      section = h.attributes.number or section
+      section = h.attributes.number or h.level > 1 and not facts.number
+        and pandoc.utils.stringify(h.content) or section
       if h.level == 1 then label(h.attributes.label, '', h.attributes.number)
       else
         label(h.attributes.label, h.identifier, h.attributes.number)
