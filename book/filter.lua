@@ -555,7 +555,8 @@ local function inline_svg(text, id, alt)
       text = text:gsub(what .. "=(['\"])%s*" .. black .. "%s*['\"]", what .. '=%1currentColor%1')
     end
   end
-  return (text:gsub('<svg', ('<svg role="img" aria-label="%s"'):format(html(alt)), 1))
+  local label = html(alt):gsub('%%', '%%%%')
+  return (text:gsub('<svg', ('<svg role="img" aria-label="%s"'):format(label), 1))
 end
 
 local function figure(div)
@@ -617,6 +618,7 @@ local function html_table(t)
   text = text:gsub('%sstyle="text%-align: (%a+);"', ' class="%1"')
     :gsub('<colgroup>.-</colgroup>%s*', ''):gsub('<table%sstyle="[^"]*"', '<table')
   -- A formula alone in a heading cell is also said in words.
+  text = text:gsub('<th[^>]*>%s*</th>', '<td></td>')       -- a corner heads nothing
   if EPUB then return raw_block(text) end
   text = text:gsub('<th([^>]*)>%s*(<math.-</math>)%s*</th>', function(attributes, math)
     local words = math:gsub('<annotation.-</annotation>', ''):gsub('<[^>]*>', ' '):gsub('%s+', ' ')

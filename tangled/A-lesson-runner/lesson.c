@@ -4,10 +4,15 @@
 #include <string.h>
 #include "lesson.h"
 
-/* answer with one value */
+/* answer with one value, or none */
 struct lesson_answer lesson_value(double value)
 {
     return (struct lesson_answer){1, {value}};
+}
+
+struct lesson_answer lesson_none(void)
+{
+    return (struct lesson_answer){0, {0}};
 }
 
 /* print an answer */
@@ -60,8 +65,10 @@ static void print_lesson(FILE *out, const struct lesson *lesson,
     print_answer(out, lesson, lesson->solve(seed));
     fprintf(out, "\ntolerance\t%g\n", lesson->tolerance);
     for (size_t i = 0; i < 3 && lesson->mistakes[i].solve; i++) {
+        struct lesson_answer wrong = lesson->mistakes[i].solve(seed);
+        if (!wrong.count) continue;
         fprintf(out, "mistake\t");
-        print_answer(out, lesson, lesson->mistakes[i].solve(seed));
+        print_answer(out, lesson, wrong);
         fprintf(out, "\t%s\n", lesson->mistakes[i].meaning);
     }
     print_drawn(out, "trace", lesson->trace, seed);

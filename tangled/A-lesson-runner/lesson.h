@@ -8,9 +8,9 @@ enum { LESSON_BOOK_SEED = 1, LESSON_VALUES = 8 };
 enum lesson_kind { LESSON_NUMBER,   /* one value and a tolerance */
                    LESSON_CHOICE,   /* an option's number, from 1 */
                    LESSON_EXPERTS}; /* expert numbers, in order */
-
 struct lesson_answer { size_t count; double value[LESSON_VALUES]; };
 struct lesson_answer lesson_value(double value); /* just one */
+struct lesson_answer lesson_none(void); /* a mistake that cannot show */
 
 struct lesson_mistake {
     const char *meaning;

@@ -1,0 +1,434 @@
+#include <stdlib.h>
+#include "balance.h"
+#include "moe.h"
+
+/* make and free a layer */
+struct moe moe_new(struct moe_options o, struct random *random)
+{
+    size_t experts = o.experts + o.shared;
+    struct moe moe = {o, router_new(o.width, o.experts, 1, random),
+                      calloc(experts, sizeof(struct ffn))};
+    if (!moe.expert) abort();
+    for (size_t e = 0; e < experts; e++)
+        moe.expert[e] = ffn_new(o.width, o.hidden, o.activation,
+                                random);
+    return moe;
+}
+
+/* free a layer */
+void moe_free(struct moe *moe)
+{
+    size_t experts = moe->options.experts + moe->options.shared;
+    for (size_t e = 0; e < experts; e++) ffn_free(&moe->expert[e]);
+    router_free(&moe->router), free(moe->expert);
+}
+
+/* make and free its work */
+/* make the work's matrices */
+static struct moe_work work_matrices(const struct moe_options *o,
+                                     size_t tokens, size_t rows)
+{
+    struct moe_work w = {.z = matrix_new(tokens, o->experts),
+        .p = matrix_new(tokens, o->experts),
+        .dz = matrix_new(tokens, o->experts),
+        .kept = matrix_new(tokens, o->top_k),
+        .dkept = matrix_new(tokens, o->top_k),
+        .dgate = matrix_new(tokens, o->top_k),
+        .through = matrix_new(tokens, o->width),
+        .trace = ffn_trace_new(rows, o->hidden)};
+    w.in = matrix_new(rows, o->width);
+    /* make the matrices of rows */
+    w.out = matrix_new(rows, o->width);
+    w.din = matrix_new(rows, o->width);
+    w.dout = matrix_new(rows, o->width);
+    return w;
+}
+
+/* make a work */
+struct moe_work moe_work_new(const struct moe_options *o, size_t tokens)
+{
+    size_t visits = o->top_k + o->shared;
+    struct moe_work w = work_matrices(o, tokens, tokens * visits);
+    w.routes = routes_new(tokens, o->experts, o->top_k);
+    w.capacity = capacity_new(tokens, o->experts, o->top_k);
+    w.log_z = calloc(tokens + 2 * o->experts, sizeof *w.log_z);
+    w.start = calloc(o->experts + o->shared + 1, sizeof *w.start);
+    w.place = calloc(tokens * visits + 1, sizeof *w.place);
+    if (!w.log_z || !w.start || !w.place) abort();
+    w.f = w.log_z + tokens, w.mean = w.f + o->experts;
+    return w;
+}
+
+/* free the work */
+void moe_work_free(struct moe_work *w)
+{
+    matrix_free(&w->z), matrix_free(&w->p), matrix_free(&w->dz);
+    matrix_free(&w->kept), matrix_free(&w->dkept);
+    matrix_free(&w->dgate), matrix_free(&w->through);
+    matrix_free(&w->in), matrix_free(&w->out);
+    matrix_free(&w->din), matrix_free(&w->dout);
+    ffn_trace_free(&w->trace);
+    routes_free(&w->routes), capacity_free(&w->capacity);
+    free(w->log_z), free(w->start), free(w->place);
+}
+
+/* walk the layer both ways */
+/* walk the layer forward */
+/* route the tokens */
+void moe_route(const struct moe *moe, struct matrix x,
+               struct moe_work *w)
+{
+    const struct moe_options *o = &moe->options;
+    /* refuse a work of another size */
+    matrix_expect(x, w->routes.tokens, o->width, "x [T, D] of this work");
+    matrix_expect(w->through, x.rows, o->width, "the work's [T, D]");
+    matrix_expect(w->kept, x.rows, o->top_k, "the work's gates [T, K]");
+    matrix_expect(w->trace.pre, x.rows * (o->top_k + o->shared), o->hidden,
+                  "the work's hidden rows [(K + N) T, H]");
+    router_forward(&moe->router, w->z, x);
+    router_softmax(w->p, w->log_z, w->z);
+    topk_select(&w->routes, w->z);
+    topk_weigh(&w->routes, o->gate, w->z);
+    /* drop what is over the capacity */
+    size_t slots = o->factor > 0 ? capacity_slots(o->factor, x.rows,
+                                       o->top_k, o->experts) : x.rows;
+    capacity_fill(&w->capacity, &w->routes, slots, o->order, w->p);
+    capacity_gates(&w->capacity, &w->routes, o->share_out, w->kept);
+    /* take both losses */
+    balance_load(w->f, &w->routes); /* before drops */
+    balance_mean(w->mean, w->p);
+    w->aux = balance_loss(w->f, w->mean, o->experts);
+    w->z_loss = balance_z_loss(w->log_z, x.rows);
+}
+
+/* sort the rows by expert */
+/* say whom a visit goes to */
+/* The expert of visit j of token t, or CAPACITY_DROPPED. */
+static size_t host(const struct moe_options *o,
+                   const struct moe_work *w, size_t t, size_t j)
+{
+    if (j >= o->top_k) return o->experts + j - o->top_k;
+    size_t choice = t * o->top_k + j;
+    return w->capacity.slot[choice] == CAPACITY_DROPPED
+        ? CAPACITY_DROPPED : w->routes.expert[choice];
+}
+
+/* count the rows of each expert */
+static void count_rows(const struct moe *moe, struct moe_work *w)
+{
+    const struct moe_options *o = &moe->options;
+    size_t experts = o->experts + o->shared, tokens = w->routes.tokens;
+    for (size_t e = 0; e <= experts; e++) w->start[e] = 0;
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t j = 0; j < o->top_k + o->shared; j++) {
+            size_t e = host(o, w, t, j);
+            if (e != CAPACITY_DROPPED) w->start[e + 1]++;
+        }
+    for (size_t e = 0; e < experts; e++)
+        w->start[e + 1] += w->start[e];
+    w->rows = w->start[experts];
+}
+
+/* copy and add rows */
+static void copy_row(real *to, const real *row, size_t width)
+{
+    for (size_t d = 0; d < width; d++) to[d] = row[d];
+}
+
+static void add_row(real *to, real scale, const real *row,
+                    size_t width)
+{
+    for (size_t d = 0; d < width; d++) to[d] += scale * row[d];
+}
+
+/* gather the rows */
+void moe_dispatch(const struct moe *moe, struct matrix x,
+                  struct moe_work *w)
+{
+    const struct moe_options *o = &moe->options;
+    size_t visits = o->top_k + o->shared;
+    count_rows(moe, w);
+    for (size_t t = 0; t < x.rows; t++)
+        for (size_t j = 0; j < visits; j++) {
+            /* put visit j of token t into its row */
+            size_t e = host(o, w, t, j);
+            size_t *place = &w->place[t * visits + j];
+            *place = e == CAPACITY_DROPPED ? e : w->start[e]++;
+            if (e != CAPACITY_DROPPED)
+                copy_row(matrix_row(w->in, *place), matrix_row(x, t), x.cols);
+        }
+    /* set the starts back */
+    for (size_t e = o->experts + o->shared; e > 0; e--)
+        w->start[e] = w->start[e - 1];
+    w->start[0] = 0;
+}
+
+/* run the experts on their rows */
+static struct matrix piece(struct matrix m, const struct moe_work *w,
+                           size_t e)
+{
+    return (struct matrix){w->start[e + 1] - w->start[e], m.cols,
+                           matrix_row(m, w->start[e])};
+}
+
+/* cut an expert's trace */
+static struct ffn_trace trace_of(const struct moe_work *w, size_t e)
+{
+    return (struct ffn_trace){piece(w->trace.pre, w, e),
+                              piece(w->trace.hidden, w, e),
+                              piece(w->trace.dpre, w, e)};
+}
+
+/* run each expert once */
+void moe_experts(const struct moe *moe, struct moe_work *w)
+{
+    size_t n = moe->options.experts + moe->options.shared;
+    for (size_t e = 0; e < n; e++) {
+        struct ffn_trace trace = trace_of(w, e);
+        ffn_forward(&moe->expert[e], piece(w->out, w, e),
+                    piece(w->in, w, e), &trace);
+    }
+}
+
+/* bring the rows back */
+/* weigh a visit */
+static real weight(const struct moe *moe, const struct moe_work *w,
+                   size_t t, size_t j)
+{
+    return j < moe->options.top_k ? matrix_row(w->kept, t)[j] : 1;
+}
+
+void moe_combine(const struct moe *moe, struct matrix y,
+                 struct matrix x, const struct moe_work *w)
+{
+    size_t visits = moe->options.top_k + moe->options.shared;
+    matrix_expect(y, x.rows, x.cols, "y [T, D]");
+    for (size_t t = 0; t < x.rows; t++) {
+        copy_row(matrix_row(y, t), matrix_row(x, t), x.cols);
+        /* add the rows of token t */
+        for (size_t j = 0; j < visits; j++) {
+            size_t row = w->place[t * visits + j];
+            if (row != CAPACITY_DROPPED)
+                add_row(matrix_row(y, t), weight(moe, w, t, j),
+                        matrix_row(w->out, row), x.cols);
+        }
+    }
+}
+
+/* take four steps forward */
+void moe_forward(const struct moe *moe, struct matrix y,
+                 struct matrix x, struct moe_work *work)
+{
+    moe_route(moe, x, work);
+    moe_dispatch(moe, x, work);
+    moe_experts(moe, work);
+    moe_combine(moe, y, x, work);
+}
+
+/* walk the layer forward, naively */
+/* take one row */
+static struct matrix row_of(struct matrix m, size_t row)
+{
+    return (struct matrix){1, m.cols, matrix_row(m, row)};
+}
+
+void moe_forward_naive(const struct moe *moe, struct matrix y,
+                       struct matrix x, struct moe_work *w)
+{
+    const struct moe_options *o = &moe->options;
+    struct ffn_trace trace = ffn_trace_new(1, o->hidden);
+    struct matrix out = matrix_new(1, x.cols);
+    moe_route(moe, x, w);
+    matrix_expect(y, x.rows, x.cols, "y [T, D]");
+    for (size_t t = 0; t < x.rows; t++) {
+        /* add up the visits of token t */
+        copy_row(matrix_row(y, t), matrix_row(x, t), x.cols);
+        for (size_t j = 0; j < o->top_k + o->shared; j++) {
+            size_t e = host(o, w, t, j);
+            if (e == CAPACITY_DROPPED) continue;
+            ffn_forward(&moe->expert[e], out, row_of(x, t), &trace);
+            add_row(matrix_row(y, t), weight(moe, w, t, j), out.at, x.cols);
+        }
+    }
+    ffn_trace_free(&trace), matrix_free(&out);
+}
+
+/* walk the layer backward */
+/* walk combine backward */
+/* take an inner product */
+static real inner(const real *a, const real *b, size_t width)
+{
+    double sum = 0;
+    for (size_t d = 0; d < width; d++)
+        sum += (double)a[d] * (double)b[d];
+    return (real)sum;
+}
+
+static void combine_backward(const struct moe *moe, struct matrix dy,
+                             struct moe_work *w)
+{
+    size_t visits = moe->options.top_k + moe->options.shared;
+    matrix_expect(dy, w->routes.tokens, moe->options.width,
+                  "dy [T, D]");
+    for (size_t t = 0; t < dy.rows; t++)
+        for (size_t j = 0; j < visits; j++) {
+            /* send visit j of token t its slope */
+            size_t row = w->place[t * visits + j];
+            int kept = row != CAPACITY_DROPPED;
+            if (j < moe->options.top_k)
+                matrix_row(w->dkept, t)[j] = !kept ? 0
+                    : inner(matrix_row(dy, t), matrix_row(w->out, row), dy.cols);
+            for (size_t d = 0; kept && d < dy.cols; d++)
+                matrix_row(w->dout, row)[d] = weight(moe, w, t, j)
+                                            * matrix_row(dy, t)[d];
+        }
+}
+
+/* walk the experts backward */
+static void experts_backward(const struct moe *moe, struct moe *grad,
+                             struct moe_work *w)
+{
+    size_t n = moe->options.experts + moe->options.shared;
+    for (size_t e = 0; e < n; e++) {
+        struct ffn_trace trace = trace_of(w, e);
+        ffn_backward(&moe->expert[e], &grad->expert[e],
+                     piece(w->din, w, e), piece(w->dout, w, e),
+                     piece(w->in, w, e), &trace);
+    }
+}
+
+/* walk dispatch backward */
+static void dispatch_backward(const struct moe *moe, struct matrix dx,
+                              struct matrix dy,
+                              const struct moe_work *w)
+{
+    size_t visits = moe->options.top_k + moe->options.shared;
+    matrix_expect(dx, dy.rows, dy.cols, "dx [T, D]");
+    for (size_t t = 0; t < dx.rows; t++) {
+        copy_row(matrix_row(dx, t), matrix_row(dy, t), dx.cols);
+        /* add what comes back from the rows of token t */
+        for (size_t j = 0; j < visits; j++) {
+            size_t row = w->place[t * visits + j];
+            if (row != CAPACITY_DROPPED)
+                add_row(matrix_row(dx, t), 1, matrix_row(w->din, row),
+                        dx.cols);
+        }
+    }
+}
+
+/* walk the route backward */
+static void route_backward(const struct moe *moe, struct moe *grad,
+                           struct matrix dx, struct matrix x,
+                           struct moe_work *w)
+{
+    const struct moe_options *o = &moe->options;
+    capacity_gates_backward(&w->capacity, &w->routes, o->share_out,
+                            w->dgate, w->dkept);
+    topk_weigh_backward(&w->routes, o->gate, w->dz, w->dgate, w->z);
+    balance_loss_backward(w->dz, w->p, w->f, o->alpha);
+    balance_z_loss_backward(w->dz, w->p, w->log_z, o->zeta);
+    router_backward(&moe->router, &grad->router, &w->through, w->dz, x);
+    matrix_add(dx, dx, 1, w->through);
+}
+
+/* take four steps backward */
+void moe_backward(const struct moe *moe, struct moe *grad,
+                  struct matrix dx, struct matrix dy, struct matrix x,
+                  struct moe_work *work)
+{
+    matrix_expect(x, work->routes.tokens, moe->options.width,
+                  "x [T, D]");
+    combine_backward(moe, dy, work);
+    experts_backward(moe, grad, work);
+    dispatch_backward(moe, dx, dy, work);
+    route_backward(moe, grad, dx, x, work);
+}
+
+/* walk the layer backward, naively */
+/* empty a gradient */
+static void clear(struct matrix m)
+{
+    for (size_t i = 0; i < m.rows * m.cols; i++) m.at[i] = 0;
+}
+
+static void clear_experts(struct moe *grad)
+{
+    size_t n = grad->options.experts + grad->options.shared;
+    for (size_t e = 0; e < n; e++) {
+        clear(grad->expert[e].w1), clear(grad->expert[e].b1);
+        clear(grad->expert[e].w2), clear(grad->expert[e].b2);
+    }
+}
+
+/* add one gradient to another */
+static void add_ffn(struct ffn *to, const struct ffn *from)
+{
+    matrix_add(to->w1, to->w1, 1, from->w1);
+    matrix_add(to->b1, to->b1, 1, from->b1);
+    matrix_add(to->w2, to->w2, 1, from->w2);
+    matrix_add(to->b2, to->b2, 1, from->b2);
+}
+
+/* add one visit's gradients */
+static void visit_back(const struct moe *moe, struct moe *grad,
+                       struct moe *one, struct ffn_trace *trace,
+                       struct matrix room, struct matrix dx,
+                       struct matrix dy, struct matrix x,
+                       struct moe_work *w, size_t t, size_t j)
+{
+    struct matrix out = row_of(room, 0), dout = row_of(room, 1);
+    struct matrix din = row_of(room, 2);
+    size_t e = host(&moe->options, w, t, j);
+    if (j < moe->options.top_k) matrix_row(w->dkept, t)[j] = 0;
+    if (e == CAPACITY_DROPPED) return;
+    /* run the visit forward and back */
+    ffn_forward(&moe->expert[e], out, x, trace);
+    if (j < moe->options.top_k)
+        matrix_row(w->dkept, t)[j] = inner(dy.at, out.at, dy.cols);
+    for (size_t d = 0; d < dy.cols; d++)
+        dout.at[d] = weight(moe, w, t, j) * dy.at[d];
+    ffn_backward(&moe->expert[e], &one->expert[e], din, dout, x, trace);
+    add_ffn(&grad->expert[e], &one->expert[e]);
+    matrix_add(dx, dx, 1, din);
+}
+
+/* walk back, one visit at a time */
+void moe_backward_naive(const struct moe *moe, struct moe *grad,
+                        struct matrix dx, struct matrix dy,
+                        struct matrix x, struct moe_work *w)
+{
+    struct random unused = random_seeded(0);
+    struct moe one = moe_new(moe->options, &unused);
+    struct ffn_trace trace = ffn_trace_new(1, moe->options.hidden);
+    struct matrix room = matrix_new(3, x.cols);
+    clear_experts(grad);
+    /* walk every visit of every token back */
+    size_t visits = moe->options.top_k + moe->options.shared;
+    for (size_t t = 0; t < x.rows; t++) {
+        copy_row(matrix_row(dx, t), matrix_row(dy, t), x.cols);
+        for (size_t j = 0; j < visits; j++)
+            visit_back(moe, grad, &one, &trace, room, row_of(dx, t),
+                       row_of(dy, t), row_of(x, t), w, t, j);
+    }
+    route_backward(moe, grad, dx, x, w);
+    moe_free(&one), ffn_trace_free(&trace), matrix_free(&room);
+}
+
+/* count the layer's cost */
+size_t moe_flops(const struct moe_options *o, size_t rows)
+{
+    return rows * ffn_flops_per_token(o->width, o->hidden);
+}
+
+/* count the layer's weights */
+size_t moe_parameters(const struct moe_options *o)
+{
+    return o->width * o->experts + (o->experts + o->shared)
+         * ffn_parameters(o->width, o->hidden);
+}
+
+size_t moe_active_parameters(const struct moe_options *o)
+{
+    return o->width * o->experts + (o->top_k + o->shared)
+         * ffn_parameters(o->width, o->hidden);
+}

@@ -1,0 +1,434 @@
+/* Chapter 5: slots, drops and waste. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "balance.h"
+#include "capacity.h"
+#include "check.h"
+#include "lessons.h"
+#include "router.h"
+
+extern const struct lesson_table lessons5;
+
+static void program(void) { check_program(5); }
+static void lessons(void) { check_lessons(&lessons5, 200, ""); }
+
+/* A batch with skewed random logits, routed and filled. */
+struct batch {
+    struct matrix z, p;
+    struct routes routes;
+    struct capacity capacity;
+    struct capacity_count count;
+    enum capacity_order order;
+};
+
+static void fill(struct batch *b, size_t slots, enum capacity_order order)
+{
+    b->order = order;
+    capacity_fill(&b->capacity, &b->routes, slots, order, b->p);
+    b->count = capacity_measure(&b->capacity, &b->routes);
+}
+
+static struct batch drawn(struct random *r, enum topk_gate gate)
+{
+    size_t experts = 1 + random_below(r, 9);
+    size_t top_k = 1 + random_below(r, experts), tokens = random_below(r, 40);
+    struct batch b = {check_matrix(r, tokens, experts, 2), matrix_new(tokens, experts),
+        routes_new(tokens, experts, top_k), capacity_new(tokens, experts, top_k), {0}, 0};
+    for (size_t t = 0; t < tokens; t++) matrix_row(b.z, t)[0] += 1;
+    router_softmax(b.p, NULL, b.z);
+    topk_select(&b.routes, b.z), topk_weigh(&b.routes, gate, b.z);
+    size_t order = random_below(r, 2), slots = random_below(r, 2 * tokens * top_k / experts + 2);
+    fill(&b, slots, order ? CAPACITY_PROBABILITY : CAPACITY_POSITION);
+    return b;
+}
+
+static void done(struct batch *b)
+{
+    matrix_free(&b->z), matrix_free(&b->p), routes_free(&b->routes), capacity_free(&b->capacity);
+}
+
+static void slots(void)
+{
+    CU_ASSERT_EQUAL(capacity_slots(1, 64, 1, 8), 8);
+    CU_ASSERT_EQUAL(capacity_slots(1.25, 64, 2, 8), 20);
+    CU_ASSERT_EQUAL(capacity_slots(1.1, 100, 1, 2), 55); /* ceil in double: 56 */
+    CU_ASSERT_EQUAL((size_t)ceil(1.1 * 100 / 2), 56);
+    CU_ASSERT_EQUAL(capacity_slots(1, 65, 1, 8), 9);
+    CU_ASSERT_EQUAL(capacity_slots(0.01, 1, 1, 8), 1);
+    CU_ASSERT_EQUAL(capacity_slots(1, 0, 1, 8), 0);
+    struct random r = check_random();
+    for (int round = 0; round < 2000; round++) {
+        size_t hundredths = random_below(&r, 1000), tokens = random_below(&r, 100000);
+        size_t top_k = 1 + random_below(&r, 8), experts = 1 + random_below(&r, 256);
+        size_t parts = hundredths * tokens * top_k, over = 100 * experts;
+        size_t c = capacity_slots((double)hundredths / 100, tokens, top_k, experts);
+        CU_ASSERT(c * over >= parts && (c == 0 || (c - 1) * over < parts));
+    }
+}
+
+static void sums(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 300; round++) {
+        struct batch b = drawn(&r, TOPK_SOFTMAX);
+        const struct routes *routes = &b.routes;
+        size_t kept = 0, wanted[9] = {0}, used[9] = {0}, refused = 0, empty = 0;
+        for (size_t i = 0; i < routes->tokens * routes->top_k; i++) {
+            wanted[routes->expert[i]]++;
+            if (b.capacity.slot[i] == CAPACITY_DROPPED) continue;
+            CU_ASSERT(b.capacity.slot[i] < b.capacity.slots);
+            used[routes->expert[i]]++, kept++;
+        }
+        for (size_t e = 0; e < routes->experts; e++) { /* from the loads alone */
+            size_t c = b.capacity.slots;
+            CU_ASSERT(used[e] <= c && used[e] == b.capacity.taken[e]);
+            refused += wanted[e] > c ? wanted[e] - c : 0;
+            empty += wanted[e] < c ? c - wanted[e] : 0;
+        }
+        CU_ASSERT_EQUAL(kept + b.count.dropped, routes->tokens * routes->top_k);
+        CU_ASSERT_EQUAL(b.count.choices, routes->tokens * routes->top_k);
+        CU_ASSERT_EQUAL(b.count.slots, routes->experts * b.capacity.slots);
+        CU_ASSERT_EQUAL(b.count.dropped, refused);
+        CU_ASSERT_EQUAL(b.count.wasted, empty);
+        CU_ASSERT_EQUAL(kept + b.count.wasted, b.count.slots);
+        CU_ASSERT(b.count.lost + b.count.partly <= routes->tokens);
+        if (routes->top_k == 1) CU_ASSERT_EQUAL(b.count.lost, b.count.dropped);
+        done(&b);
+    }
+}
+
+/* No two kept choices share a slot, and slots are taken without gaps. */
+static void every_slot_once(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 200; round++) {
+        struct batch b = drawn(&r, TOPK_SOFTMAX);
+        size_t choices = b.routes.tokens * b.routes.top_k;
+        for (size_t i = 0; i < choices; i++)
+            for (size_t j = 0; j < i; j++)
+                CU_ASSERT(b.routes.expert[i] != b.routes.expert[j]
+                          || b.capacity.slot[i] == CAPACITY_DROPPED
+                          || b.capacity.slot[i] != b.capacity.slot[j]);
+        done(&b);
+    }
+}
+
+/* Whoever is kept stands before whoever is dropped, at each expert. */
+static void right_ones_kept(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 200; round++) {
+        struct batch b = drawn(&r, TOPK_SOFTMAX);
+        size_t top_k = b.routes.top_k, choices = b.routes.tokens * top_k;
+        for (size_t i = 0; i < choices; i++)
+            for (size_t j = 0; j < choices; j++) {
+                size_t e = b.routes.expert[i];
+                if (b.routes.expert[j] != e || b.capacity.slot[i] == CAPACITY_DROPPED
+                    || b.capacity.slot[j] != CAPACITY_DROPPED) continue;
+                size_t t = i / top_k, u = j / top_k;
+                if (b.order == CAPACITY_PROBABILITY) {
+                    CU_ASSERT(matrix_row(b.p, t)[e] >= matrix_row(b.p, u)[e]);
+                } else CU_ASSERT(i % top_k < j % top_k || (i % top_k == j % top_k && t < u));
+            }
+        done(&b);
+    }
+}
+
+static void ties_by_position(void)
+{
+    struct matrix p = matrix_new(6, 2);
+    struct routes routes = routes_new(6, 2, 1);
+    struct capacity c = capacity_new(6, 2, 1);
+    for (size_t i = 0; i < 12; i++) p.at[i] = (real)0.5;
+    topk_select(&routes, p);
+    capacity_fill(&c, &routes, 4, CAPACITY_PROBABILITY, p);
+    for (size_t t = 0; t < 6; t++)
+        CU_ASSERT_EQUAL(c.slot[t], t < 4 ? t : CAPACITY_DROPPED);
+    matrix_free(&p), routes_free(&routes), capacity_free(&c);
+}
+
+static void orders_drop_as_many(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 100; round++) {
+        struct batch b = drawn(&r, TOPK_SOFTMAX);
+        size_t dropped = b.count.dropped, wasted = b.count.wasted;
+        fill(&b, b.capacity.slots, b.order == CAPACITY_POSITION
+             ? CAPACITY_PROBABILITY : CAPACITY_POSITION);
+        CU_ASSERT(b.count.dropped == dropped && b.count.wasted == wasted);
+        done(&b);
+    }
+}
+
+static void gates_after_a_drop(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 200; round++) {
+        struct batch b = drawn(&r, (enum topk_gate)(round % 3));
+        size_t top_k = b.routes.top_k;
+        struct matrix plain = matrix_new(b.routes.tokens, top_k);
+        struct matrix shared = matrix_new(b.routes.tokens, top_k);
+        capacity_gates(&b.capacity, &b.routes, 0, plain);
+        capacity_gates(&b.capacity, &b.routes, 1, shared);
+        for (size_t t = 0; t < b.routes.tokens; t++) {
+            double all = 0, left = 0;
+            int lost = 1;
+            for (size_t k = 0; k < top_k; k++) {
+                real g = matrix_row(b.routes.gate, t)[k], got = matrix_row(shared, t)[k];
+                int kept = b.capacity.slot[t * top_k + k] != CAPACITY_DROPPED;
+                CU_ASSERT_EQUAL(matrix_row(plain, t)[k], kept ? g : 0);
+                CU_ASSERT(kept ? got >= g * (real)0.999999 : got == 0);
+                lost &= !kept, all += (double)g, left += (double)got;
+            }
+            CU_ASSERT_DOUBLE_EQUAL(left, lost ? 0 : all, 1e-5);
+        }
+        matrix_free(&plain), matrix_free(&shared), done(&b);
+    }
+}
+
+static void enough_slots(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 50; round++) {
+        struct batch b = drawn(&r, TOPK_RENORM);
+        struct matrix kept = matrix_new(b.routes.tokens, b.routes.top_k);
+        fill(&b, b.routes.tokens, CAPACITY_PROBABILITY);
+        CU_ASSERT(b.count.dropped == 0 && b.count.lost == 0 && b.count.partly == 0);
+        capacity_gates(&b.capacity, &b.routes, 1, kept);
+        for (size_t i = 0; i < b.routes.tokens * b.routes.top_k; i++)
+            CU_ASSERT_EQUAL(kept.at[i], b.routes.gate.at[i]);
+        fill(&b, 0, CAPACITY_POSITION);
+        CU_ASSERT(b.count.dropped == b.count.choices && b.count.wasted == 0);
+        CU_ASSERT_EQUAL(b.count.lost, b.routes.tokens);
+        matrix_free(&kept), done(&b);
+    }
+}
+
+/* Even routes need exactly the mean load; what the auxiliary loss calls 1. */
+static void even_routes(void)
+{
+    for (size_t experts = 2; experts <= 64; experts *= 2)
+        for (size_t top_k = 1; top_k <= 2; top_k++) {
+            size_t tokens = 4 * experts;
+            double f[64], p[64];
+            struct matrix z = matrix_new(tokens, experts), soft = matrix_new(tokens, experts);
+            struct routes routes = routes_new(tokens, experts, top_k);
+            struct capacity c = capacity_new(tokens, experts, top_k);
+            for (size_t t = 0; t < tokens; t++)
+                for (size_t k = 0; k < top_k; k++)
+                    matrix_row(z, t)[(t + k) % experts] = (real)(2 + k);
+            router_softmax(soft, NULL, z), topk_select(&routes, z);
+            capacity_fill(&c, &routes, capacity_slots(1, tokens, top_k, experts),
+                          CAPACITY_POSITION, soft);
+            struct capacity_count n = capacity_measure(&c, &routes);
+            CU_ASSERT(n.dropped == 0 && n.wasted == 0);
+            balance_load(f, &routes), balance_mean(p, soft);
+            CU_ASSERT_DOUBLE_EQUAL(balance_loss(f, p, experts), 1, 1e-6);
+            matrix_free(&z), matrix_free(&soft), routes_free(&routes), capacity_free(&c);
+        }
+}
+
+static void even(double *share, size_t n)
+{
+    for (size_t e = 0; e < n; e++) share[e] = 1 / (double)n;
+}
+
+static void expectation(void)
+{
+    double share[8], one[4] = {0, 1, 0, 0}, skew[4] = {0.6, 0.4 / 3, 0.4 / 3, 0.4 / 3};
+    even(share, 8);
+    /* of an independent computation, by exact fractions */
+    CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 64, 8), 0.1305, 5e-5);
+    CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 64, 10), 0.0453, 5e-5);
+    CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 256, 32), 0.0658, 5e-5);
+    CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 1024, 128), 0.0330, 5e-5);
+    CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 64, 0), 1, 1e-9);
+    CU_ASSERT_EQUAL(capacity_expected(share, 8, 64, 64), 0);
+    CU_ASSERT_EQUAL(capacity_expected(share, 8, 0, 0), 0);
+    CU_ASSERT_DOUBLE_EQUAL(capacity_expected(one, 4, 100, 25), 0.75, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(capacity_expected(skew, 4, 100000, 25000), 0.35, 1e-3);
+    CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 40960, 5120), sqrt(7 / (2 * acos(-1) * 40960)), 1e-5);
+}
+
+/* The expectation against batches through the real selection and dropping. */
+static void expectation_drawn(void)
+{
+    enum { T = 60, E = 5, ROUNDS = 2000 };
+    struct random r = check_random();
+    double share[E] = {0.4, 0.25, 0.2, 0.1, 0.05}, sum = 0;
+    struct matrix z = matrix_new(T, E);
+    struct routes routes = routes_new(T, E, 1);
+    struct capacity c = capacity_new(T, E, 1);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t t = 0; t < T; t++) {
+            double u = random_uniform(&r);
+            size_t e = 0;
+            while (e + 1 < E && u >= share[e]) u -= share[e++];
+            for (size_t i = 0; i < E; i++) matrix_row(z, t)[i] = i == e;
+        }
+        topk_select(&routes, z);
+        capacity_fill(&c, &routes, 14, CAPACITY_POSITION, z);
+        sum += (double)capacity_measure(&c, &routes).dropped / T / ROUNDS;
+    }
+    CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, E, T, 14), sum, 0.006);
+    matrix_free(&z), routes_free(&routes), capacity_free(&c);
+}
+
+static double value(const char *arguments, const char *name)
+{
+    char command[240], line[80];
+    snprintf(command, sizeof command, "%s/chapter5 --values %s", CHECK_BUILD, arguments);
+    struct check_output got = check_run(command);
+    snprintf(line, sizeof line, "%s\t", name);
+    const char *at = strstr(got.out, line);
+    double number = got.status == 0 && at ? strtod(at + strlen(line), NULL) : NAN;
+    check_free(&got);
+    return number;
+}
+
+#define SKEW "--tokens 240 --experts 4 --shares 9,2,2,2 --batch exact "
+
+static void published_numbers(void)
+{
+    CU_ASSERT_DOUBLE_EQUAL(value("", "capacity.expected_dropped_share"), 0.1305, 5e-5);
+    CU_ASSERT_EQUAL(value("", "capacity.slots"), 8);
+    CU_ASSERT_DOUBLE_EQUAL(value(SKEW, "capacity.dropped_share"), 0.35, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(value(SKEW, "capacity.wasted_share"), 0.35, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(value(SKEW "--capacity-factor 1.25", "capacity.dropped_share"), 0.2875, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(value(SKEW "--capacity-factor 1.25", "capacity.wasted_share"), 0.43, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(value(SKEW "--capacity-factor 2", "capacity.dropped_share"), 0.1, 1e-9);
+    CU_ASSERT_EQUAL(value(SKEW "--drop probability", "capacity.dropped"), 84);
+    CU_ASSERT_EQUAL(value("--tokens 100 --experts 2 --capacity-factor 1.1", "capacity.slots"), 55);
+}
+
+/* Largest remainder: 10 tokens for 1 : 1 : 1 make 4, 3, 3; C = 3 drops one. */
+static void largest_remainder(void)
+{
+    CU_ASSERT_EQUAL(value("--tokens 10 --experts 3 --batch exact --capacity-factor 0.9",
+                          "capacity.dropped"), 1);
+    CU_ASSERT_EQUAL(value("--tokens 3 --experts 4 --shares 5,3,2,2 --batch exact --capacity-factor 1.3",
+                          "capacity.dropped"), 0);
+    CU_ASSERT_EQUAL(value("--tokens 7 --experts 2 --shares 0,3 --batch exact", "capacity.dropped"), 3);
+}
+
+/* Over many batches, drawn first choices follow the shares. */
+static void drawn_follow_shares(void)
+{
+    double dropped = value("--tokens 100000 --experts 4 --shares 9,2,2,2", "capacity.dropped_share");
+    CU_ASSERT_DOUBLE_EQUAL(dropped, 0.35, 0.01);
+    /* K = 2: first 0.6 / 0.4, then in proportion from those left:
+     * expert 0 is chosen by 0.6 + 3 * 0.1333 * 0.6 / 0.8667 = 0.8769 of tokens */
+    dropped = value("--tokens 100000 --experts 4 --shares 9,2,2,2 --top-k 2", "capacity.dropped_share");
+    CU_ASSERT_DOUBLE_EQUAL(dropped, (0.87692 - 0.5) / 2, 0.01);
+}
+
+static void rejected(void)
+{
+    static const struct { const char *arguments, *words; } bad[] = {
+        {"--capacity-factor -1", "from 0.01 to 100"},
+        {"--capacity-factor 1.23456789", "six decimals"},
+        {"--top-k 9", "number of experts, 8"},
+        {"--shares 1,2,3", "each of the 8 experts"},
+        {"--batch exact --top-k 2", "must be drawn"},
+        {"--experts 2 --shares 1,0 --top-k 2", "at least 2 weights"},
+        {"--drop chance", "position or probability"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char command[160];
+        snprintf(command, sizeof command, "%s/chapter5 %s", CHECK_BUILD, bad[i].arguments);
+        struct check_output got = check_run(command);
+        CU_ASSERT(got.status == 2 && !*got.out && strstr(got.err, bad[i].words)
+                  && strstr(got.err, "(try --"));
+        check_free(&got);
+    }
+}
+
+static struct batch breach;
+static void wrong_gates(void) { capacity_gates(&breach.capacity, &breach.routes, 0, breach.p); }
+static void wrong_back(void)
+{
+    capacity_gates_backward(&breach.capacity, &breach.routes, 0, breach.p, breach.routes.gate);
+}
+static void wrong_dkept(void)
+{
+    capacity_gates_backward(&breach.capacity, &breach.routes, 0, breach.routes.gate, breach.p);
+}
+static void wrong_p(void)
+{
+    capacity_fill(&breach.capacity, &breach.routes, 1, CAPACITY_PROBABILITY, breach.routes.gate);
+}
+static void wrong_factor(void) { capacity_slots(NAN, 1, 1, 1); }
+static void no_experts(void) { capacity_slots(1, 1, 1, 0); }
+
+static void contracts(void)
+{
+    struct random r = check_random();
+    breach = (struct batch){check_matrix(&r, 5, 4, 1), matrix_new(5, 4), routes_new(5, 4, 2),
+                            capacity_new(5, 4, 2), {0}, 0};
+    check_aborts(wrong_gates, "capacity.c kept [T, K]");
+    check_aborts(wrong_back, "capacity.c dgate [T, K]");
+    check_aborts(wrong_dkept, "capacity.c dkept [T, K]");
+    check_aborts(wrong_p, "capacity.c p [T, E]");
+    check_aborts(wrong_factor, "capacity.c factor 1000");
+    check_aborts(no_experts, "capacity.c experts at least 1, 0");
+    done(&breach);
+}
+
+#ifdef REAL_DOUBLE
+
+struct gates { struct batch *b; struct matrix kept, weight; int share_out; };
+
+static double weighed(void *context)
+{
+    struct gates *g = context;
+    double sum = 0;
+    capacity_gates(&g->b->capacity, &g->b->routes, g->share_out, g->kept);
+    for (size_t i = 0; i < g->kept.rows * g->kept.cols; i++)
+        sum += g->weight.at[i] * g->kept.at[i] * (1 + g->kept.at[i]);
+    return sum;
+}
+
+static void gradients(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 60; round++) {
+        struct batch b = drawn(&r, (enum topk_gate)(round % 3));
+        size_t tokens = b.routes.tokens, top_k = b.routes.top_k;
+        struct gates g = {&b, matrix_new(tokens, top_k), check_matrix(&r, tokens, top_k, 1), round & 1};
+        struct matrix dkept = matrix_new(tokens, top_k), dgate = matrix_new(tokens, top_k);
+        weighed(&g);
+        for (size_t i = 0; i < tokens * top_k; i++)
+            dkept.at[i] = g.weight.at[i] * (1 + 2 * g.kept.at[i]);
+        capacity_gates_backward(&b.capacity, &b.routes, g.share_out, dgate, dkept);
+        CU_ASSERT(check_gradient(tokens * top_k, b.routes.gate.at, dgate.at, weighed, &g) < 1e-6);
+        matrix_free(&g.kept), matrix_free(&g.weight), matrix_free(&dkept), matrix_free(&dgate);
+        done(&b);
+    }
+}
+
+#endif
+
+SUITE(5) {
+    check_case("the program keeps its promises", program);
+    check_case("the lessons are sound", lessons);
+    check_case("slots are rounded up, exactly", slots);
+    check_case("drops and waste, counted two ways", sums);
+    check_case("every slot holds one choice", every_slot_once);
+    check_case("the earliest, or the largest, are kept", right_ones_kept);
+    check_case("equal probabilities: position decides", ties_by_position);
+    check_case("the order changes who is dropped, not how many", orders_drop_as_many);
+    check_case("gates after a drop", gates_after_a_drop);
+    check_case("slots for all drop none, no slots all", enough_slots);
+    check_case("even routes: uniform = 1, no drop, no waste", even_routes);
+    check_case("the expectation at known points", expectation);
+    check_case("the expectation of real batches", expectation_drawn);
+    check_case("13.05 %, 35 and 35, 28.75 and 43", published_numbers);
+    check_case("exact batches go by largest remainder", largest_remainder);
+    check_case("drawn batches follow their shares", drawn_follow_shares);
+    check_case("batches that cannot be are refused", rejected);
+    check_case("broken contracts abort", contracts);
+#ifdef REAL_DOUBLE
+    check_case("gradients of the gates, by differences", gradients);
+#endif
+}

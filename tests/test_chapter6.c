@@ -1,0 +1,489 @@
+/* Chapter 6: the whole layer, forward and backward. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "check.h"
+#include "lessons.h"
+#include "moe.h"
+
+extern const struct lesson_table lessons6;
+
+static void program(void) { check_program(6); }
+static void lessons(void) { check_lessons(&lessons6, 200, ""); }
+
+#ifdef REAL_DOUBLE
+#define CLOSE 1e-11
+#else
+#define CLOSE 2e-5
+#endif
+
+struct batch {
+    struct matrix x, y, dx, dy;
+    struct moe moe, grad;
+    struct moe_work work;
+};
+
+static struct batch batch_of(struct moe_options o, size_t tokens, struct random *r)
+{
+    struct batch b = {check_matrix(r, tokens, o.width, 1), matrix_new(tokens, o.width),
+        matrix_new(tokens, o.width), check_matrix(r, tokens, o.width, 1), {.options = o},
+        {.options = o}, moe_work_new(&o, tokens)};
+    b.moe = moe_new(o, r), b.grad = moe_new(o, r);
+    for (size_t e = 0; e < o.experts + o.shared; e++) { /* biases start at 0 */
+        for (size_t i = 0; i < o.hidden; i++) b.moe.expert[e].b1.at[i] = (real)random_symmetric(r, 1);
+        for (size_t i = 0; i < o.width; i++) b.moe.expert[e].b2.at[i] = (real)random_symmetric(r, 1);
+    }
+    return b;
+}
+
+static void pass(struct batch *b)
+{
+    moe_forward(&b->moe, b->y, b->x, &b->work);
+    moe_backward(&b->moe, &b->grad, b->dx, b->dy, b->x, &b->work);
+}
+
+static void done(struct batch *b)
+{
+    matrix_free(&b->x), matrix_free(&b->y), matrix_free(&b->dx), matrix_free(&b->dy);
+    moe_free(&b->moe), moe_free(&b->grad), moe_work_free(&b->work);
+}
+
+static struct moe_options drawn_options(struct random *r)
+{
+    struct moe_options o = {0};
+    o.width = 1 + random_below(r, 7), o.hidden = 1 + random_below(r, 9);
+    o.experts = 1 + random_below(r, 7), o.top_k = 1 + random_below(r, o.experts);
+    o.shared = random_below(r, 3);
+    o.gate = (enum topk_gate)random_below(r, 3);
+    o.activation = random_below(r, 2) ? FFN_GELU : FFN_RELU;
+    if (random_below(r, 2)) o.factor = (double)(1 + random_below(r, 8)) / 4;
+    o.order = random_below(r, 2) ? CAPACITY_PROBABILITY : CAPACITY_POSITION;
+    o.share_out = (int)random_below(r, 2);
+    o.alpha = random_uniform(r), o.zeta = random_uniform(r);
+    return o;
+}
+
+static double gap(struct matrix a, struct matrix b)
+{
+    double most = 0, size = 1;
+    CU_ASSERT_FATAL(a.rows == b.rows && a.cols == b.cols);
+    for (size_t i = 0; i < a.rows * a.cols; i++) {
+        most = fmax(most, fabs((double)a.at[i] - (double)b.at[i]));
+        size = fmax(size, fabs((double)a.at[i]));
+    }
+    return most / size;
+}
+
+static double ffn_gap(const struct ffn *a, const struct ffn *b)
+{
+    return fmax(fmax(gap(a->w1, b->w1), gap(a->b1, b->b1)), fmax(gap(a->w2, b->w2), gap(a->b2, b->b2)));
+}
+
+static void naive_and_grouped(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 300; round++) {
+        struct moe_options o = drawn_options(&r);
+        struct batch b = batch_of(o, random_below(&r, 14), &r);
+        struct matrix y = matrix_new(b.x.rows, o.width), dx = matrix_new(b.x.rows, o.width);
+        struct moe grad = moe_new(o, &r);
+        pass(&b);
+        double aux = b.work.aux, z = b.work.z_loss;
+        struct moe_work work = moe_work_new(&o, b.x.rows);
+        moe_forward_naive(&b.moe, y, b.x, &work);
+        moe_backward_naive(&b.moe, &grad, dx, b.dy, b.x, &work);
+        CU_ASSERT(gap(b.y, y) < CLOSE && gap(b.dx, dx) < CLOSE);
+        CU_ASSERT(gap(b.grad.router.w, grad.router.w) < CLOSE);
+        CU_ASSERT(work.aux == aux && work.z_loss == z);
+        for (size_t e = 0; e < o.experts + o.shared; e++)
+            CU_ASSERT(ffn_gap(&b.grad.expert[e], &grad.expert[e]) < CLOSE);
+        matrix_free(&y), matrix_free(&dx), moe_free(&grad), moe_work_free(&work), done(&b);
+    }
+}
+
+/* Every kept visit has a row of its own, in its expert's piece, in the order
+ * of the tokens; the row holds the token's x. */
+static void sorted_rows(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 200; round++) {
+        struct moe_options o = drawn_options(&r);
+        struct batch b = batch_of(o, random_below(&r, 20), &r);
+        struct moe_work *w = &b.work;
+        size_t visits = o.top_k + o.shared, used = 0, last[9] = {0};
+        moe_route(&b.moe, b.x, w), moe_dispatch(&b.moe, b.x, w);
+        struct capacity_count n = capacity_measure(&w->capacity, &w->routes);
+        CU_ASSERT_EQUAL(w->rows, n.choices - n.dropped + o.shared * b.x.rows);
+        CU_ASSERT(w->start[0] == 0 && w->start[o.experts + o.shared] == w->rows);
+        for (size_t e = 0; e < o.experts + o.shared; e++) last[e] = w->start[e];
+        for (size_t t = 0; t < b.x.rows; t++)
+            for (size_t j = 0; j < visits; j++) {
+                size_t row = w->place[t * visits + j];
+                int dropped = j < o.top_k && w->capacity.slot[t * o.top_k + j] == CAPACITY_DROPPED;
+                CU_ASSERT_FATAL(dropped == (row == CAPACITY_DROPPED));
+                if (dropped) continue;
+                size_t e = j < o.top_k ? w->routes.expert[t * o.top_k + j] : o.experts + j - o.top_k;
+                CU_ASSERT_EQUAL(row, last[e]);
+                CU_ASSERT_FATAL(row < w->start[e + 1]);
+                CU_ASSERT(!memcmp(matrix_row(w->in, row), matrix_row(b.x, t), o.width * sizeof(real)));
+                last[e]++, used++;
+            }
+        CU_ASSERT_EQUAL(used, w->rows);
+        done(&b);
+    }
+}
+
+/* K = E and softmax gates: no selection is left, only a weighted sum. */
+static void all_experts(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 20; round++) {
+        struct moe_options o = {.width = 5, .hidden = 6, .experts = 4, .top_k = 4,
+                                .gate = (enum topk_gate)(round % 2)};
+        struct batch b = batch_of(o, 9, &r);
+        struct matrix y = matrix_new(9, 5), out = matrix_new(9, 5);
+        struct ffn_trace trace = ffn_trace_new(9, 6);
+        pass(&b);
+        matrix_add(y, b.x, 0, b.x);
+        for (size_t e = 0; e < 4; e++) {
+            ffn_forward(&b.moe.expert[e], out, b.x, &trace);
+            for (size_t i = 0; i < 45; i++) y.at[i] += matrix_row(b.work.p, i / 5)[e] * out.at[i];
+        }
+        CU_ASSERT(gap(b.y, y) < CLOSE);
+        matrix_free(&y), matrix_free(&out), ffn_trace_free(&trace), done(&b);
+    }
+}
+
+static void dropped_leave_alone(void)
+{
+    struct random r = check_random();
+    size_t lost = 0;
+    for (int round = 0; round < 50; round++) {
+        struct moe_options o = {.width = 4, .hidden = 5, .experts = 4, .top_k = 1 + (size_t)round % 2,
+                                .factor = 0.5, .gate = TOPK_RENORM, .share_out = round % 3 == 0};
+        struct batch b = batch_of(o, 16, &r);
+        pass(&b);
+        for (size_t t = 0; t < 16; t++) {
+            int kept = 0;
+            for (size_t k = 0; k < o.top_k; k++)
+                kept |= b.work.capacity.slot[t * o.top_k + k] != CAPACITY_DROPPED;
+            if (kept) continue;
+            lost++;
+            CU_ASSERT(!memcmp(matrix_row(b.y, t), matrix_row(b.x, t), 4 * sizeof(real)));
+        }
+        CU_ASSERT(b.work.rows <= 4 * b.work.capacity.slots);
+        done(&b);
+    }
+    CU_ASSERT(lost > 50);
+}
+
+static int all_zero(struct matrix m)
+{
+    for (size_t i = 0; i < m.rows * m.cols; i++) if (m.at[i] != 0) return 0;
+    return 1;
+}
+
+static double norm(struct matrix m)
+{
+    double sum = 0;
+    for (size_t i = 0; i < m.rows * m.cols; i++) sum += (double)m.at[i] * (double)m.at[i];
+    return sqrt(sum);
+}
+
+static void two_zeros(void)
+{
+    struct random r = check_random();
+    size_t idle = 0;
+    for (int round = 0; round < 60; round++) {
+        struct moe_options o = {.width = 6, .hidden = 5, .experts = 8, .top_k = 1 + (size_t)(round / 3) % 2,
+                                .gate = (enum topk_gate)(round % 3), .activation = FFN_GELU};
+        struct batch b = batch_of(o, 5, &r);
+        pass(&b);
+        int silent = o.top_k == 1 && o.gate != TOPK_SOFTMAX;
+        CU_ASSERT(silent ? norm(b.grad.router.w) < 1e-6 : norm(b.grad.router.w) > 1e-4);
+        for (size_t e = 0; e < 8; e++) {
+            const struct ffn *g = &b.grad.expert[e];
+            int empty = b.work.start[e] == b.work.start[e + 1];
+            int zero = all_zero(g->w1) && all_zero(g->b1) && all_zero(g->w2) && all_zero(g->b2);
+            CU_ASSERT_EQUAL(zero, empty);
+            idle += (size_t)empty;
+        }
+        done(&b);
+    }
+    CU_ASSERT(idle > 60);
+}
+
+/* With alpha, a router that the task teaches nothing is still taught. */
+static void losses_reach_the_router(void)
+{
+    struct random r = check_random();
+    for (int which = 0; which < 2; which++) {
+        struct moe_options o = {.width = 6, .hidden = 5, .experts = 4, .top_k = 1, .gate = TOPK_RENORM,
+                                .alpha = which ? 0.1 : 0, .zeta = which ? 0 : 0.1};
+        struct batch b = batch_of(o, 9, &r);
+        pass(&b);
+        CU_ASSERT(norm(b.grad.router.w) > 1e-4);
+        done(&b);
+    }
+}
+
+/* A work can be used again: nothing of the last pass is left in it. */
+static void used_again(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 50; round++) {
+        struct moe_options o = drawn_options(&r);
+        struct batch b = batch_of(o, 10, &r);
+        struct matrix first = matrix_new(10, o.width), back = matrix_new(10, o.width);
+        struct matrix other = check_matrix(&r, 10, o.width, 5), w = matrix_new(o.width, o.experts);
+        pass(&b);
+        memcpy(first.at, b.y.at, 10 * o.width * sizeof(real));
+        memcpy(back.at, b.dx.at, 10 * o.width * sizeof(real));
+        memcpy(w.at, b.grad.router.w.at, o.width * o.experts * sizeof(real));
+        moe_forward(&b.moe, b.y, other, &b.work);
+        moe_backward(&b.moe, &b.grad, b.dx, b.dy, other, &b.work);
+        pass(&b);
+        CU_ASSERT(gap(first, b.y) == 0 && gap(back, b.dx) == 0 && gap(w, b.grad.router.w) == 0);
+        matrix_free(&first), matrix_free(&back), matrix_free(&other), matrix_free(&w), done(&b);
+    }
+}
+
+static void costs(void)
+{
+    struct moe_options o = {.width = 32, .hidden = 128, .experts = 8, .top_k = 2, .shared = 1};
+    CU_ASSERT_EQUAL(moe_flops(&o, 100), 100 * 4 * 32 * 128);
+    CU_ASSERT_EQUAL(moe_parameters(&o), 32 * 8 + 9 * (2 * 32 * 128 + 128 + 32));
+    CU_ASSERT_EQUAL(moe_active_parameters(&o), 32 * 8 + 3 * (2 * 32 * 128 + 128 + 32));
+}
+
+static double value(const char *arguments, const char *name)
+{
+    char command[240], line[80];
+    snprintf(command, sizeof command, "%s/chapter6 --values %s", CHECK_BUILD, arguments);
+    struct check_output got = check_run(command);
+    snprintf(line, sizeof line, "%s\t", name);
+    const char *at = strstr(got.out, line);
+    double number = got.status == 0 && at ? strtod(at + strlen(line), NULL) : NAN;
+    check_free(&got);
+    return number;
+}
+
+/* The loss straight from the equations, in double, against the layer. */
+static void equations(void)
+{
+    static const char *const runs[] = {"", "--gate softmax --top-k 1 --capacity-factor 1 --alpha 0.1 --zeta 0.1",
+        "--gate sigmoid --top-k 4 --shared 2 --capacity-factor 0.7 --after share-out --drop probability"};
+    for (size_t i = 0; i < (CHECK_QUICK ? 1 : 3); i++) {
+        double error = value(runs[i], "moe.gradient_error");
+        CU_ASSERT(error > 0 && error < 5e-6);
+    }
+    CU_ASSERT_EQUAL(value("--tokens 5 --top-k 3", "moe.expert_rows"), 15);
+    CU_ASSERT_EQUAL(value("--tokens 5 --top-k 3 --hidden 8", "moe.flops"), 15 * 4 * 32 * 8);
+    CU_ASSERT_EQUAL(value("--tokens 5 --top-k 1", "moe.router_gradient"), 0);
+}
+
+#if defined __GLIBC__ && !CHECK_QUICK
+#if !defined __SANITIZE_ADDRESS__
+#define COUNTS_ALLOCATIONS
+/* glibc lets a program put its own allocator in front. */
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+void *malloc(size_t n);
+void *calloc(size_t n, size_t size);
+void *realloc(void *old, size_t n);
+static size_t allocations;
+void *malloc(size_t n) { allocations++; return __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { allocations++; return __libc_calloc(n, size); }
+void *realloc(void *old, size_t n) { allocations++; return __libc_realloc(old, n); }
+
+static void no_allocation(void)
+{
+    struct random r = check_random();
+    struct moe_options o = {.width = 8, .hidden = 9, .experts = 6, .top_k = 2, .shared = 1, .factor = 1,
+                            .alpha = 0.1, .zeta = 0.1};
+    struct batch b = batch_of(o, 40, &r);
+    size_t before = allocations;
+    pass(&b), pass(&b);
+    CU_ASSERT_EQUAL(allocations, before);
+    struct matrix m = matrix_new(1, 1); /* the count counts */
+    CU_ASSERT(allocations > before);
+    matrix_free(&m), done(&b);
+}
+#endif
+#endif
+
+static struct batch breach;
+static struct matrix narrow;
+static void wrong_x(void) { moe_forward(&breach.moe, breach.y, narrow, &breach.work); }
+static void wrong_y(void) { moe_forward(&breach.moe, narrow, breach.x, &breach.work); }
+static void wrong_y_naive(void) { moe_forward_naive(&breach.moe, narrow, breach.x, &breach.work); }
+static void wrong_dy(void)
+{
+    moe_forward(&breach.moe, breach.y, breach.x, &breach.work);
+    moe_backward(&breach.moe, &breach.grad, breach.dx, narrow, breach.x, &breach.work);
+}
+static void wrong_dx(void)
+{
+    moe_forward(&breach.moe, breach.y, breach.x, &breach.work);
+    moe_backward(&breach.moe, &breach.grad, narrow, breach.dy, breach.x, &breach.work);
+}
+static void wrong_work(void)
+{
+    struct moe_options o = breach.moe.options;
+    o.top_k = 1;
+    struct moe_work w = moe_work_new(&o, breach.x.rows);
+    moe_forward(&breach.moe, breach.y, breach.x, &w);
+}
+static void fewer_shared(void)
+{
+    struct moe_options o = breach.moe.options;
+    o.shared = 0;
+    struct moe_work w = moe_work_new(&o, breach.x.rows);
+    moe_forward(&breach.moe, breach.y, breach.x, &w);
+}
+static void other_hidden(void)
+{
+    struct moe_options o = breach.moe.options;
+    o.hidden = 3;
+    struct moe_work w = moe_work_new(&o, breach.x.rows);
+    moe_forward(&breach.moe, breach.y, breach.x, &w);
+}
+
+static void contracts(void)
+{
+    struct random r = check_random();
+    struct moe_options o = {.width = 4, .hidden = 5, .experts = 3, .top_k = 2, .shared = 1};
+    breach = batch_of(o, 6, &r), narrow = matrix_new(6, 3);
+    check_aborts(wrong_x, "moe.c x [T, D] [6, 4] [6, 3]");
+    check_aborts(wrong_y, "moe.c y [T, D]");
+    check_aborts(wrong_y_naive, "moe.c y [T, D]");
+    check_aborts(wrong_dy, "moe.c dy [T, D]");
+    check_aborts(wrong_dx, "moe.c dx [T, D]");
+    check_aborts(wrong_work, "moe.c gates [T, K]");
+    check_aborts(fewer_shared, "moe.c hidden rows");
+    check_aborts(other_hidden, "moe.c hidden rows");
+    matrix_free(&narrow), done(&breach);
+}
+
+#ifdef REAL_DOUBLE
+
+struct held { struct batch *b; double f[8]; };
+
+/* The whole loss with f as it was: what the gradient is the gradient of. */
+static double whole_loss(void *context)
+{
+    struct held *h = context;
+    struct batch *b = h->b;
+    double sum = 0, aux = 0;
+    moe_forward(&b->moe, b->y, b->x, &b->work);
+    for (size_t i = 0; i < b->y.rows * b->y.cols; i++) sum += b->dy.at[i] * b->y.at[i];
+    for (size_t e = 0; e < b->moe.options.experts; e++) aux += h->f[e] * b->work.mean[e];
+    return sum + b->moe.options.alpha * (double)b->moe.options.experts * aux
+         + b->moe.options.zeta * b->work.z_loss;
+}
+
+/* The nearest that anything is to another selection, another drop, a kink. */
+static double margin(const struct batch *b)
+{
+    const struct moe_work *w = &b->work;
+    const struct moe_options *o = &b->moe.options;
+    double least = INFINITY;
+    for (size_t t = 0; t < b->x.rows; t++) {
+        double z[8];
+        for (size_t e = 0; e < o->experts; e++) z[e] = matrix_row(w->z, t)[e];
+        for (size_t k = 0; k < o->top_k; k++) /* choices, and who comes next */
+            for (size_t e = 0; e < o->experts; e++) {
+                size_t mine = routes_expert(&w->routes, t, k);
+                if (e != mine) least = fmin(least, fabs(z[mine] - z[e]));
+            }
+    }
+    size_t choices = b->x.rows * o->top_k;
+    for (size_t i = 0; o->order == CAPACITY_PROBABILITY && i < choices; i++)
+        for (size_t j = 0; j < i; j++)
+            if (w->routes.expert[i] == w->routes.expert[j])
+                least = fmin(least, fabs(matrix_row(w->p, i / o->top_k)[w->routes.expert[i]]
+                                         - matrix_row(w->p, j / o->top_k)[w->routes.expert[j]]));
+    for (size_t i = 0; o->activation == FFN_RELU && i < w->rows * o->hidden; i++)
+        least = fmin(least, fabs(w->trace.pre.at[i]));
+    return least;
+}
+
+static void check_tensor(struct matrix m, struct matrix gradient, struct held *h)
+{
+    size_t n = m.rows * m.cols;
+    double size = 0;
+    for (size_t i = 0; i < n; i++) size = fmax(size, fabs(gradient.at[i]));
+    if (size > 1e-9) {
+        CU_ASSERT(check_gradient(n, m.at, gradient.at, whole_loss, h) < 1e-6);
+    } else for (size_t i = 0; i < n; i++) { /* a zero: the loss must not move */
+        double was = m.at[i], before = whole_loss(h);
+        m.at[i] = was + 1e-6;
+        CU_ASSERT(fabs(whole_loss(h) - before) < 1e-12);
+        m.at[i] = was;
+    }
+}
+
+static void check_layer(struct moe_options o, struct random *r)
+{
+    enum { TOKENS = 6 };
+    struct batch b;
+    double clear = 0;
+    for (int tries = 0; tries < 2000; tries++) {
+        b = batch_of(o, TOKENS, r);
+        pass(&b);
+        clear = margin(&b);
+        if (clear > 3e-4) break;
+        done(&b);
+    }
+    CU_ASSERT_FATAL(clear > 3e-4); /* the step of check_gradient is far below */
+    struct held h = {&b, {0}};
+    memcpy(h.f, b.work.f, o.experts * sizeof *h.f);
+    check_tensor(b.x, b.dx, &h);
+    check_tensor(b.moe.router.w, b.grad.router.w, &h);
+    for (size_t e = 0; e < o.experts + o.shared; e++) {
+        struct ffn *f = &b.moe.expert[e], *g = &b.grad.expert[e];
+        check_tensor(f->w1, g->w1, &h), check_tensor(f->b1, g->b1, &h);
+        check_tensor(f->w2, g->w2, &h), check_tensor(f->b2, g->b2, &h);
+    }
+    done(&b);
+}
+
+static void gradients(void)
+{
+    struct random r = check_random();
+    static const size_t choices[] = {1, 2, 4};
+    for (int gate = 0; gate < 3; gate++)
+        for (int k = 0; k < 3; k++)
+            for (int drops = 0; drops < 5; drops++)
+                for (int losses = 0; losses < 2; losses++) {
+                    struct moe_options o = {.width = 4, .hidden = 5, .experts = 5, .top_k = choices[k],
+                        .gate = (enum topk_gate)gate, .shared = (size_t)losses,
+                        .activation = losses ? FFN_GELU : FFN_RELU,
+                        .factor = drops ? 0.6 : 0, .share_out = drops > 2,
+                        .order = drops % 2 ? CAPACITY_PROBABILITY : CAPACITY_POSITION,
+                        .alpha = losses ? 0.3 : 0, .zeta = losses ? 0.2 : 0};
+                    check_layer(o, &r);
+                }
+}
+
+#endif
+
+SUITE(6) {
+    check_case("the program keeps its promises", program);
+    check_case("the lessons are sound", lessons);
+    check_case("the grouped layer is the naive one", naive_and_grouped);
+    check_case("rows are sorted by expert, stably, each once", sorted_rows);
+    check_case("K = E leaves a weighted sum", all_experts);
+    check_case("a dropped token leaves with its residual", dropped_leave_alone);
+    check_case("two zeros, and no others", two_zeros);
+    check_case("both losses reach the router", losses_reach_the_router);
+    check_case("a work can be used again", used_again);
+    check_case("costs", costs);
+    check_case("the loss from the equations, differenced", equations);
+#ifdef COUNTS_ALLOCATIONS
+    check_case("a pass allocates nothing", no_allocation);
+#endif
+    check_case("broken contracts abort", contracts);
+#ifdef REAL_DOUBLE
+    check_case("gradients of everything, by differences", gradients);
+#endif
+}
