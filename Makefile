@@ -19,14 +19,14 @@ wants = $(filter $1,$(goals))
 ifneq ($(call wants,lint check-tangled),)
   $(call need,notangle)
 endif
-ifneq ($(call wants,all html quoted check-quoted promote),)
+ifneq ($(call wants,all html epub quoted check-quoted promote),)
   $(call need,noweave pandoc gnuplot dot)
 endif
-ifneq ($(call wants,pdf),)
+ifneq ($(call wants,pdf dist),)
   $(call need,noweave pandoc gnuplot dot lualatex, pdf)
 endif
 ifneq ($(call wants,test),)
-  $(call need,notangle noweave pandoc gnuplot dot lualatex pdfinfo chromium java node, test)
+  $(call need,notangle noweave pandoc gnuplot dot lualatex pdfinfo epubcheck aspell chromium java node, test)
 endif
 ifneq ($(call wants,fuzz),)
   $(call need,clang, fuzz)

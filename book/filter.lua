@@ -5,7 +5,8 @@
 -- and line, all at once, and nothing is written.
 
 local common = dofile('book/common.lua')
-local HTML = FORMAT:match('html') ~= nil
+local EPUB = FORMAT == 'json'       -- HTML, on its way into one EPUB
+local HTML = EPUB or FORMAT:match('html') ~= nil
 local str = pandoc.utils.stringify
 
 local source, name, refs, page = '', '', nil, ''
@@ -123,7 +124,21 @@ local function raw_block(text)
   return pandoc.RawBlock(HTML and 'html' or 'latex', text)
 end
 
+-- The pages in the book's order; in the EPUB a page is the file of its place.
+local INDEXES = { { page = 'chunks.html', title = 'Index of chunks' },
+  { page = 'identifiers.html', title = 'Index of identifiers' },
+  { page = 'terms.html', title = 'Index of terms and notation' } }
+local function epub_file(target_page)
+  for i, c in ipairs(refs.chapters) do
+    if c.page == target_page then return ('ch%03d.xhtml'):format(i) end
+  end
+  for i, index in ipairs(INDEXES) do
+    if index.page == target_page then return ('ch%03d.xhtml'):format(#refs.chapters + i) end
+  end
+end
+
 local function href(target_page, anchor)
+  if EPUB then return epub_file(target_page) .. (anchor ~= '' and '#' .. anchor or '') end
   local place = target_page == page and '' or target_page
   if anchor ~= '' then return place .. '#' .. anchor end
   return place == '' and '#top' or place
@@ -178,6 +193,13 @@ end
 
 local first_chunk = {}            -- title -> id of its first chunk
 local own_defs = {}               -- name -> id of the chunk that defines it
+
+local function folded(files)
+  for file in files:gmatch('%S+') do
+    if not file:match('^lessons%d+%.c$') and not file:match('^chapter%d+%.c$') then return false end
+  end
+  return files ~= ''
+end
 
 local function chunk(div)
   local a, id = div.attributes, div.identifier
@@ -241,15 +263,28 @@ local function chunk(div)
     for _, ident in ipairs(missing) do
       anchors = anchors .. ('<span id="def-%s"></span>'):format(ident)
     end
+    local function chain(target, arrow, words)
+      if target == '' then return '' end
+      return (' <a class="chain" href="#%s" aria-label="%s ⟨%s⟩" title="%s">%s</a>'):format(
+        target, words, html(a.title), words, arrow)
+    end
     blocks:insert(raw_block(('<div class="chunk-head"><a class="chunk-number" href="#%s">%s</a> '
-      .. '<span class="chunk-title">⟨%s⟩&#8239;%s</span> <span class="chunk-file">%s</span>%s</div>')
-      :format(id, a.number, html(a.title), sign, files, anchors)))
-    blocks:insert(raw_block('<pre class="sourceCode" tabindex="0"><code class="sourceCode">'
-      .. text .. '</code></pre>'))
+      .. '<span class="chunk-title">⟨%s⟩&#8239;%s</span>%s%s <span class="chunk-file">%s</span>%s</div>')
+      :format(id, a.number, html(a.title), sign, chain(a.prev, '↑', 'Before this:'),
+        chain(a.next, '↓', 'Continued:'), files, anchors)))
+    local code_block = '<pre class="sourceCode" tabindex="0"><code class="sourceCode">'
+      .. text .. '</code></pre>'
+    if folded(a.files) and not EPUB then       -- what runs the chapter and poses its lessons
+      local _, more = code:gsub('\n', '')
+      code_block = ('<details class="fold"><summary>%d line%s of code</summary>%s</details>')
+        :format(more + 1, more > 0 and 's' or '', code_block)
+    end
+    blocks:insert(raw_block(code_block))
     if foot then
       blocks:insert(pandoc.Div({ foot }, pandoc.Attr('', { 'chunk-foot' })))
     end
-    return pandoc.Div(blocks, pandoc.Attr(id, { 'chunk' }))
+    return pandoc.Div(blocks, pandoc.Attr(id, { 'chunk' },
+      a.next ~= '' and { { 'data-next', a.next } } or {}))
   end
   local labels = { '\\anchor{' .. label_of(page, id) .. '}' }
   for ident in a.defines:gmatch('%S+') do
@@ -369,7 +404,7 @@ local function lesson(div)
   local answer = one('answer')
   local within = ''
   if one('kind') == 'number' and tonumber(one('tolerance')) and tonumber(one('tolerance')) > 0 then
-    within = (HTML and ' <span class="tolerance">±&nbsp;%s counts as right</span>'
+    within = (HTML and ' <span class="tolerance">±&#160;%s counts as right</span>'
       or ' ($\\pm$\\,%s counts as right)'):format(one('tolerance'))
   end
   local mistakes = {}
@@ -394,10 +429,30 @@ local function lesson(div)
     end
     put(('<p class="unit">To verify in a terminal: <code>make predict LESSON=%s</code></p>'):format(id))
     put('</div>')
-    for i, hint in ipairs(l.hint or {}) do
-      put(('<details class="hint"><summary>Hint%s</summary><p>%s</p></details>'):format(
-        #l.hint > 1 and ' ' .. i or '', html(hint)))
+    if EPUB then
+      for i, hint in ipairs(l.hint or {}) do
+        put(('<p class="hint"><em>Hint %d.</em> %s</p>'):format(i, html(hint)))
+      end
+      put(('<p class="hint"><a href="%s">Answer</a></p></section>'):format(href(page, 'answer-' .. id)))
+      local at = #out
+      put(('<section id="answer-%s"><h3><a href="%s">%s</a> %s</h3><p><strong>%s</strong>%s</p>')
+        :format(id, href(page, 'lesson-' .. id), id, html(one('title')), html(answer), within) .. drawn(l.trace))
+      for _, m in ipairs(mistakes) do
+        put(('<p class="hint"><em>If you said %s.</em> %s</p>'):format(html(m[1]), html(m[2])))
+      end
+      put('</section>')
+      answers[#answers + 1] = table.concat(out, '\n', at + 1)
+      return raw_block(table.concat(out, '\n', 1, at))
     end
+    put(('<div class="verify" data-lesson="%s"><p>Write your prediction down, or let the '
+      .. 'terminal take it and verify: <code>make predict%s</code></p></div>'):format(
+      id, id:match('^%w+')))
+    local hints = l.hint or {}
+    for i, hint in ipairs(hints) do       -- each inside the one before: one by one
+      put(('<details class="hint"><summary>Hint%s</summary><p>%s</p>'):format(
+        #hints > 1 and (' %d of %d'):format(i, #hints) or '', html(hint)))
+    end
+    put(('</details>'):rep(#hints))
     put('<details class="answer"><summary>Answer</summary><p class="result"><strong>'
       .. html(answer) .. '</strong>' .. within .. '</p>' .. drawn(l.trace))
     if #mistakes > 0 then
@@ -458,6 +513,32 @@ local function mathml(m)
   return raw((text:gsub('%s+$', '')))
 end
 
+-- No line ends between a formula and the bracket or the comma that touches it.
+local function glue(inlines)
+  local out, i = pandoc.List(), 1
+  while inlines[i] do
+    local m, after = inlines[i], inlines[i + 1]
+    local before = out[#out]
+    local open = before and before.t == 'Str' and before.text:match('[(%[]$')
+    local close = after and after.t == 'Str' and after.text:match('^[%p]+')
+    if m.t == 'Math' and m.mathtype == 'InlineMath' and (open or close) then
+      local whole = pandoc.List { m }
+      if open then
+        before.text = before.text:sub(1, -2)
+        whole:insert(1, pandoc.Str(open))
+      end
+      if close then
+        whole:insert(pandoc.Str(close))
+        after.text = after.text:sub(#close + 1)
+      end
+      m = pandoc.Span(whole, pandoc.Attr('', { 'together' }))
+    end
+    out:insert(m)
+    i = i + 1
+  end
+  return out
+end
+
 -- Figures --------------------------------------------------------------------
 
 -- An SVG to stand in a page: ids made its own, black made the text's color.
@@ -468,8 +549,9 @@ local function inline_svg(text, id, alt)
     :gsub("%sid='([^']+)'", ' id="' .. id .. '-%1"')
     :gsub('url%(#', 'url(#' .. id .. '-')
     :gsub('xlink:href=([\'"])#', 'href=%1#' .. id .. '-')
-    :gsub('%sxmlns:xlink="[^"]*"', ''):gsub('%sxml:space="[^"]*"', '')
+    :gsub('%sxml:space="[^"]*"', '')
     :gsub('%scolor="black"', '')
+  if not EPUB then text = text:gsub('%sxmlns:xlink="[^"]*"', '') end
   for _, black in ipairs { 'black', '#000000', 'rgb%(%s*0,%s*0,%s*0%)' } do
     for _, what in ipairs { 'fill', 'stroke' } do
       text = text:gsub(what .. "=(['\"])%s*" .. black .. "%s*['\"]", what .. '=%1currentColor%1')
@@ -530,6 +612,22 @@ local function numbered_table(div)
   end
   if not HTML then return t end
   return pandoc.Div({ t }, pandoc.Attr(div.identifier, { 'table' }))
+end
+
+-- The page's policy allows no style attribute: alignment and width as classes.
+local function html_table(t)
+  local text = pandoc.write(pandoc.Pandoc({ t }), 'html')
+  text = text:gsub('%sstyle="text%-align: (%a+);"', ' class="%1"')
+    :gsub('<colgroup>.-</colgroup>%s*', ''):gsub('<table%sstyle="[^"]*"', '<table')
+  -- A formula alone in a heading cell is also said in words.
+  text = text:gsub('<th[^>]*>%s*</th>', '<td></td>')       -- a corner heads nothing
+  if EPUB then return raw_block(text) end
+  text = text:gsub('<th([^>]*)>%s*(<math.-</math>)%s*</th>', function(attributes, math)
+    local words = math:gsub('<annotation.-</annotation>', ''):gsub('<[^>]*>', ' '):gsub('%s+', ' ')
+    return ('<th%s><span class="away">%s</span>%s</th>'):format(attributes, words:match('^ ?(.-) ?$'),
+      (math:gsub('<math', '<math aria-hidden="true"', 1)))
+  end)
+  return raw_block(text)
 end
 
 local function equation(div)
@@ -599,9 +697,10 @@ end
 
 local function value_span(text, run, key, format)
   if not HTML then return pandoc.Str(text) end
-  return pandoc.Span({ pandoc.Str(text) }, pandoc.Attr('', { 'value' }, {
-    { 'data-run', run }, { 'data-name', key }, { 'data-format', format },
-    { 'title', key .. ' from ' .. run } }))
+  local attributes = { { 'data-run', run }, { 'data-name', key },
+    { 'title', key .. ' from ' .. run } }
+  if format ~= '' then attributes[#attributes + 1] = { 'data-format', format } end
+  return pandoc.Span({ pandoc.Str(text) }, pandoc.Attr('', { 'value' }, attributes))
 end
 
 local function plain(text, where)
@@ -635,6 +734,18 @@ local function marks(s)
     else out[#out + 1] = pandoc.Str(plain(s.text:sub(first, last))) end
     at = last + 1
   end
+end
+
+-- A term where it is defined.
+local function term(span)
+  if not span.classes:includes('term') then return nil end
+  local symbol = #span.content == 1 and span.content[1].t == 'Math'
+  local out = pandoc.List {
+    raw(HTML and ('<dfn id="%s">'):format(span.identifier)
+    or '\\anchor{' .. label_of(page, span.identifier) .. '}' .. (symbol and '{' or '\\emph{')) }
+  out:extend(span.content)
+  out:insert(raw(HTML and '</dfn>' or '}'))
+  return out
 end
 
 local resolve_inlines = {
@@ -698,7 +809,7 @@ local resolve_blocks = {
     local number = h.attributes.number
     h.attributes = {}
     if HTML then
-      if h.level == 1 then return {} end     -- the template sets the title
+      if h.level == 1 and not EPUB then return {} end     -- the template sets the title
       if number then
         h.content:insert(1, pandoc.Space())
         h.content:insert(1, pandoc.Span({ pandoc.Str(number) },
@@ -755,6 +866,10 @@ end
 
 local function html_link(l)
   local target_page, anchor = l.target:match('^(.-)#(.*)$')
+  if EPUB and target_page and (target_page == '' or target_page:match('%.html$')) then
+    l.target = href(target_page == '' and page or target_page, anchor)
+    return l
+  end
   if target_page and (target_page == page or anchor == '') and target_page:match('%.html$') then
     l.target = href(target_page, anchor)
     return l
@@ -794,10 +909,7 @@ local function contents(blocks, with_sections)
   for _, c in ipairs(refs.chapters) do
     out[#out + 1] = chapter_item(c, with_sections and c.page == page and sections(blocks))
   end
-  for _, p in ipairs { { 'chunks.html', 'Index of chunks' },
-    { 'identifiers.html', 'Index of identifiers' } } do
-    out[#out + 1] = chapter_item { page = p[1], title = p[2] }
-  end
+  for _, index in ipairs(INDEXES) do out[#out + 1] = chapter_item(index) end
   return '<ol class="chapters">' .. table.concat(out, '\n') .. '</ol>'
 end
 
@@ -805,11 +917,16 @@ local function html_page(doc)
   local meta = doc.meta
   local function set(key, text) meta[key] = pandoc.MetaInlines { pandoc.RawInline('html', text) } end
   set('contents', contents(doc.blocks, true))
-  local i = refs.place
-  local c = i and refs.chapters[i]
-  if c then set('label', chapter_label(c)) end
-  for key, other in pairs { previous = i and refs.chapters[i - 1],
-    next = i and refs.chapters[i + 1] } do
+  local order, i = {}, nil        -- of the book: chapters, then indexes
+  for _, list in ipairs { refs.chapters, INDEXES } do
+    for _, c in ipairs(list) do
+      order[#order + 1] = c
+      if c.page == page then i = #order end
+    end
+  end
+  local c = order[i]
+  if c.number then set('label', chapter_label(c)) end
+  for key, other in pairs { previous = order[i - 1], next = order[i + 1] } do
     set(key, ('<a rel="%s" href="%s"><span>%s</span> %s</a>'):format(
       key == 'previous' and 'prev' or 'next', other.page,
       key == 'previous' and 'Previous' or 'Next',
@@ -834,6 +951,62 @@ local function front(doc)
     end
   end }
   if not placed then doc.blocks:insert(block) end
+end
+
+-- What the search finds: sections, chunks and lessons, as build/weave/NAME.search.
+local function search_records(blocks)
+  local records, section = {}, nil
+  local function text_of(list)
+    list = pandoc.Pandoc(list).blocks:walk {
+      RawInline = function(r)
+        return pandoc.Str((r.text:gsub('<[^>]*>', ''):gsub('&(%a+);', { lt = '<', gt = '>',
+          amp = '&', quot = '"' })))
+      end,
+      Math = function(m) return pandoc.Str((m.text:gsub('\\%a+', ' '):gsub('[{}]', ''))) end,
+      Image = function(i) return i.caption end,
+    }
+    local options = { columns = 10000 }
+    if pandoc.WriterOptions then options = pandoc.WriterOptions(options) end
+    return (pandoc.write(pandoc.Pandoc(list), 'plain', options):gsub('%-%-%-+', ''):gsub('%s+', ' '))
+  end
+  local here = refs.place and refs.chapters[refs.place] or { title = '', page = page }
+  local whole = (here.number and chapter_label(here) .. ' · ' or '') .. here.title
+  local function add(anchor, title, where, text, terms)
+    records[#records + 1] = { page .. (anchor and '#' .. anchor or ''), title, where, text, terms or '' }
+  end
+  local function close()
+    local terms = {}          -- where a term is defined, it counts like a title
+    pandoc.Pandoc(section.blocks).blocks:walk { Span = function(span)
+      if span.classes:includes('term') then terms[#terms + 1] = str(span.content) end
+    end }
+    add(section.anchor, section.title, section.where, text_of(section.blocks), table.concat(terms, ' '))
+  end
+  section = { title = here.title, where = here.number and chapter_label(here) or '', blocks = {} }
+  for _, b in ipairs(blocks) do
+    local class = b.t == 'Div' and b.classes[1]
+    if b.t == 'Header' and b.level > 1 then
+      close()
+      local number = b.attributes.number
+      section = { anchor = b.identifier, where = whole, blocks = {},
+        title = (number and number .. ' ' or '') .. text_of({ pandoc.Plain(b.content) }):gsub('%s+$', '') }
+    elseif class == 'chunk' then
+      local code = b.content[1].text:gsub(common.MARK, function(kind, text)
+        return kind == 'u' and '⟨' .. common.decode(text) .. '⟩' or common.decode(text):match('%S+$')
+      end)
+      add(b.identifier, '⟨' .. b.attributes.title .. '⟩', 'code ' .. b.attributes.number .. ' · ' .. whole,
+        (code:gsub('%s+', ' ')))
+    elseif class == 'lesson' and b.attributes.lesson then
+      local l = lesson_fields(b.attributes.lesson, tonumber(b.attributes.line))
+      if l then
+        add(b.identifier, l.title[1], 'predict ' .. b.attributes.lesson .. ' · ' .. whole,
+          table.concat(l.question, ' '))
+      end
+    elseif b.t ~= 'Header' then
+      table.insert(section.blocks, b)
+    end
+  end
+  close()
+  common.update('build/weave/' .. name .. '.search', 'return ' .. common.write(records))
 end
 
 local function keys_of(path)
@@ -865,9 +1038,13 @@ function Pandoc(doc)
   doc.blocks = doc.blocks:walk(resolve_inlines)
   local title
   doc.blocks:walk { Header = function(h) if h.level == 1 then title = h.content end end }
+  if HTML and not EPUB and refs.place then search_records(doc.blocks) end
+  doc.blocks = doc.blocks:walk { Span = term }
   doc.blocks = doc.blocks:walk(resolve_blocks)
+  if HTML then doc.blocks = doc.blocks:walk { Inlines = glue } end
   doc.blocks = doc.blocks:walk { Link = HTML and html_link or tex_link,
     Math = HTML and mathml or nil }
+  if HTML then doc.blocks = doc.blocks:walk { Table = html_table } end
   if #problems > 0 then
     table.sort(problems, function(a, b) return a[1] < b[1] end)
     for _, p in ipairs(problems) do io.stderr:write(p[2]) end
@@ -878,7 +1055,8 @@ function Pandoc(doc)
     for i, b in ipairs(doc.blocks) do     -- before the further reading
       if b.t == 'Header' and str(b.content):match('Further reading$') then at = i end
     end
-    doc.blocks:insert(at, raw_block('\\answers\n' .. table.concat(answers, '\n')))
+    local heading = EPUB and '<h2 id="answers">Answers</h2>\n' or '\\answers\n'
+    doc.blocks:insert(at, raw_block(heading .. table.concat(answers, '\n')))
   end
   -- Where a chapter cites, its references have a heading.
   local cites, headed = false, false
@@ -888,14 +1066,16 @@ function Pandoc(doc)
       if str(h.content):match('Further reading$') then headed = true end
     end,
   }
-  if HTML and page == 'index.html' then front(doc) end
+  if HTML and not EPUB and page == 'index.html' then front(doc) end
   if cites and not headed then
     doc.blocks:insert(pandoc.Header(2, { pandoc.Str('Further'), pandoc.Space(),
-      pandoc.Str('reading') }, pandoc.Attr(HTML and 'further-reading'
+      pandoc.Str('reading') }, pandoc.Attr(EPUB and 'further-reading-' .. name or HTML and 'further-reading'
       or label_of(page, 'further-reading'), { 'unnumbered' })))
   end
   for _, key in ipairs { 'commands', 'tags' } do meta[key] = nil end
-  if HTML then
+  if EPUB then
+    meta.epub_file = epub_file(page)
+  elseif HTML then
     html_page(doc)
     if title then meta.title = pandoc.MetaInlines(title) end
   end

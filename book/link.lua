@@ -32,7 +32,11 @@ local function sorted(t)
   return keys
 end
 
-local function index_page(name, title, intro, entries)
+local function inlines(markdown)
+  return pandoc.utils.blocks_to_inlines(pandoc.read(markdown).blocks)
+end
+
+local function index_list(entries)
   local items = {}
   for _, e in ipairs(entries) do
     local line = { e.head }
@@ -50,11 +54,13 @@ local function index_page(name, title, intro, entries)
     part('used', e.used)
     items[#items + 1] = { pandoc.Plain(line) }
   end
-  local doc = pandoc.Pandoc({
-    pandoc.Header(1, { pandoc.Str(title) }, pandoc.Attr('', { 'unnumbered' })),
-    pandoc.Para(pandoc.utils.blocks_to_inlines(pandoc.read(intro).blocks)),
-    pandoc.Div({ pandoc.BulletList(items) }, pandoc.Attr('', { 'index' })),
-  }, pandoc.Meta and pandoc.Meta { name = name, pagetitle = title }
+  return pandoc.Div({ pandoc.BulletList(items) }, pandoc.Attr('', { 'index' }))
+end
+
+local function index_page(name, title, intro, ...)
+  local blocks = { pandoc.Header(1, { pandoc.Str(title) }, pandoc.Attr('', { 'unnumbered' })),
+    pandoc.Para(inlines(intro)), ... }
+  local doc = pandoc.Pandoc(blocks, pandoc.Meta and pandoc.Meta { name = name, pagetitle = title }
     or { name = pandoc.MetaString(name), pagetitle = pandoc.MetaString(title) })
   local text = pandoc.write(doc, 'json')
   common.update(FOLDER .. name .. '.json', text)
@@ -176,12 +182,42 @@ function Reader(input)
   for _, key in ipairs(sorted(names)) do entries[#entries + 1] = names[key] end
   index_page('identifiers', 'Index of identifiers', 'Every name that a chapter '
     .. 'defines for its readers: the chunk that defines it, and the chunks that use it.',
-    entries)
+    index_list(entries))
   entries = {}
   for _, key in ipairs(sorted(titles)) do entries[#entries + 1] = titles[key] end
   index_page('chunks', 'Index of chunks', 'Every chunk of code, by its title: '
     .. 'where it is defined and continued, and the chunks that use it. '
-    .. 'A title that is a file name is a file under `tangled/`.', entries)
+    .. 'A title that is a file name is a file under `tangled/`.', index_list(entries))
+
+  -- Terms by the alphabet; symbols in the order of the book.
+  local terms, symbols = {}, {}
+  for _, c in ipairs(chapters) do
+    for _, t in ipairs(c.terms) do
+      local e
+      local place = link(t.section or c.title, c.page .. '#' .. t.id, 'definition')
+      if t.symbol then
+        e = { head = pandoc.Math('InlineMath', t.text) }
+        if t.means then
+          local head = pandoc.List { e.head, pandoc.Space() }
+          head:extend(inlines(t.means))
+          e.head = pandoc.Span(head)
+        end
+        symbols[#symbols + 1] = { head = e.head, defined = { place }, used = {} }
+      else
+        local key = t.text:lower()
+        terms[key] = terms[key] or { head = pandoc.Str(t.text), defined = {}, used = {} }
+        table.insert(terms[key].defined, place)
+      end
+    end
+  end
+  entries = {}
+  for _, key in ipairs(sorted(terms)) do entries[#entries + 1] = terms[key] end
+  local function head(text, id)
+    return pandoc.Header(2, { pandoc.Str(text) }, pandoc.Attr(id, { 'unnumbered' }))
+  end
+  index_page('terms', 'Index of terms and notation', 'Where each term is defined, and what '
+    .. 'each letter means, by the section that says it.', head('Notation', 'notation'),
+    index_list(symbols), head('Terms', 'terms'), index_list(entries))
   common.update(FOLDER .. 'book.refs', 'return ' .. common.write {
     chapters = list, labels = {}, close = {}, idents = {}, quotes = {} })
   return pandoc.Pandoc({})

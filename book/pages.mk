@@ -12,10 +12,24 @@ WEAVE := build/weave
 STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9][0-9]-*.nw)) \
     $(sort $(wildcard chapters/[A-Z]-*.nw)))
 DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9][0-9]-*.gp figures/[0-9][0-9]-*.dot))))
-PAGES := $(patsubst 00-%,index,$(STEMS)) chunks identifiers
+INDEXES := chunks identifiers terms
+PAGES := $(patsubst 00-%,index,$(STEMS)) $(INDEXES)
+# The pages bring their fonts, if all of them and woff2_compress are there.
+FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/fonts/truetype/dejavu \
+    /usr/share/fonts/tex-gyre* /usr/share/texlive/texmf-dist/fonts/opentype/public/tex-gyre* \
+    /usr/share/fonts/dejavu-sans-mono-fonts
+font_files := $(foreach f,texgyrepagella-regular.otf texgyrepagella-italic.otf texgyrepagella-bold.otf \
+    texgyrepagella-math.otf DejaVuSansMono.ttf DejaVuSansMono-Bold.ttf,$(firstword $(wildcard \
+    $(addsuffix /$f,$(wildcard $(FONT_FOLDERS))))))
+FONTS := $(if $(and $(filter 6,$(words $(font_files))),$(shell command -v woff2_compress)),$(addsuffix \
+    .woff2,$(basename $(notdir $(font_files)))))
+# The search is lunr's, where ./setup could install it.
+LUNR := $(firstword $(wildcard /usr/share/javascript/lunr/lunr.min.js))
+SEARCH := $(if $(LUNR),lunr.js search.js)
+PUBLISHED := $(PAGES:%=%.html) style.css book.js $(SEARCH) $(FONTS)
 QUOTED := $(STEMS:%=build/quoted/%.txt)
-REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(WEAVE)/chunks.json $(WEAVE)/identifiers.json
-PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve
+REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(INDEXES:%=$(WEAVE)/%.json)
+PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve $(if $(SEARCH),-M search=yes)
 
 # $(call keep,FILE): FILE.new becomes FILE unless it says the same.
 keep = if cmp -s $1.new $1; then rm $1.new; else mv $1.new $1; fi
@@ -26,7 +40,7 @@ programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter
 script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
 in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 
-.PHONY: html pdf quoted check-quoted promote test-pages woven printed always
+.PHONY: html pdf epub dist quoted check-quoted promote test-pages woven printed always
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -35,22 +49,40 @@ in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_
 html:
 	@$(MAKE) --no-print-directory $(in_parallel) woven
 	@mkdir -p book/html
-	@for file in $(PAGES:%=%.html) style.css; do \
+	@for file in $(PUBLISHED); do \
 	    cmp -s build/html/$$file book/html/$$file || { \
 	        cp build/html/$$file book/html/$$file.new && \
 	        mv book/html/$$file.new book/html/$$file && \
 	        echo "  weave   book/html/$$file"; } || exit 1; \
 	done
 	@for file in book/html/*; do \
-	    case ' $(PAGES:%=%.html) style.css ' in \
+	    case ' $(PUBLISHED) ' in \
 	    *" $${file##*/} "*) ;; *) rm -r "$$file" ;; esac; \
 	done
 
-woven: $(PAGES:%=build/html/%.html) build/html/style.css
+woven: $(PUBLISHED:%=build/html/%)
 
-build/html/style.css: book/style.css
+build/html/book.js: book/book.js
 	@mkdir -p $(@D)
 	@cp $< $@
+build/html/lunr.js: $(LUNR)
+	@mkdir -p $(@D)
+	@sed '/sourceMappingURL/d' $< >$@
+$(STEMS:%=$(WEAVE)/%.search): $(WEAVE)/%.search: $(WEAVE)/%.refs
+	@:
+$(foreach s,$(STEMS),$(eval $(WEAVE)/$s.search: build/html/$(patsubst 00-%,index,$s).html))
+build/html/search.js: $(STEMS:%=$(WEAVE)/%.search) $(WEAVE)/list book/search.lua book/common.lua
+	@$(PANDOC) -f book/search.lua -t plain -o $@.log $(filter %.search,$^) && rm $@.log && touch $@
+build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css
+	@mkdir -p $(@D)
+	@cat $^ >$@
+define font
+build/html/$(basename $(notdir $1)).woff2: $1
+	@mkdir -p build/fonts $$(@D)
+	@cp $$< build/fonts && cd build/fonts && woff2_compress $$(<F) >/dev/null 2>&1
+	@mv build/fonts/$$(@F) $$@ && rm build/fonts/$$(<F)
+endef
+$(foreach f,$(if $(FONTS),$(font_files)),$(eval $(call font,$f)))
 
 ## make quoted: run every command that the pages quote
 quoted:
@@ -179,14 +211,48 @@ $(WEAVE)/$1.tex: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
 endef
 $(foreach s,$(STEMS),$(eval $(call page,$s)))
 
-build/html/chunks.html build/html/identifiers.html: build/html/%.html: $(WEAVE)/%.json \
+$(INDEXES:%=build/html/%.html): build/html/%.html: $(WEAVE)/%.json \
     $(WEAVE)/book.refs book/filter.lua book/page.html
 	@mkdir -p $(@D)
 	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t html5 \
 	    --template book/page.html -o $@.new $< && mv $@.new $@
-$(WEAVE)/chunks.tex $(WEAVE)/identifiers.tex: %.tex: %.json $(WEAVE)/book.refs book/filter.lua
+$(INDEXES:%=$(WEAVE)/%.tex): %.tex: %.json $(WEAVE)/book.refs book/filter.lua
 	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t latex \
 	    --top-level-division=chapter -o $@.new $< && mv $@.new $@
+
+## make epub: the book for e-readers, book/book.epub
+# Its date, and the PDF's, is that of the last commit of what it is made from, so
+# that the same source gives the same file.
+build/committed: always
+	@mkdir -p $(@D)
+	@{ git log -1 --format=%ct -- chapters book figures 2>/dev/null; echo 0; } | head -n 1 >$@.new
+	@$(call keep,$@)
+COMMITTED = $$(cat build/committed)
+epub:
+	@$(MAKE) --no-print-directory $(in_parallel) build/epub/book.epub
+	@cmp -s build/epub/book.epub book/book.epub || { cp build/epub/book.epub book/book.epub.new && \
+	    mv book/book.epub.new book/book.epub && echo "  bind    book/book.epub"; }
+
+define part
+build/epub/$1.json: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
+    $(patsubst %,build/figures/%.svg,$(call figures_of,$1)) $(PRESS)
+	@mkdir -p $$(@D)
+	@$$(call weave,$1) -f book/reader.lua -M quoted=build/quoted/$1.txt -t json -o $$@.new $$< && mv $$@.new $$@
+endef
+$(foreach s,$(STEMS),$(eval $(call part,$s)))
+$(INDEXES:%=build/epub/%.json): build/epub/%.json: $(WEAVE)/%.json $(WEAVE)/book.refs book/filter.lua
+	@mkdir -p $(@D)
+	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t json -o $@.new $< && mv $@.new $@
+build/epub/cover.png: figures/00-routes.gp figures/style.gp build/figures/00-routes.data
+	@mkdir -p $(@D)
+	@gnuplot -e "set terminal pngcairo size 1200$(,)1600 font 'TeX Gyre Pagella$(,)26'; cover = 1; \
+	    set output '$@.new'; data = 'build/figures/00-routes.data'" figures/style.gp figures/00-routes.gp && mv $@.new $@
+build/epub/book.epub: $(STEMS:%=build/epub/%.json) $(INDEXES:%=build/epub/%.json) build/epub/cover.png \
+    book/collect.lua book/stamp.lua book/epub.css book/epub.yaml build/committed
+	@SOURCE_DATE_EPOCH=$(COMMITTED) $(PANDOC) -f book/collect.lua -t epub3 --mathml --css book/epub.css \
+	    --metadata-file book/epub.yaml --epub-cover-image build/epub/cover.png --toc-depth 2 \
+	    -o $@.new $(filter %.json,$^)
+	@echo $@.new | $(PANDOC) -f book/stamp.lua -t plain >/dev/null && mv $@.new $@
 
 ## make pdf: set the book in print, book/book.pdf
 pdf:
@@ -202,21 +268,19 @@ $(WEAVE)/parts.stamp: $(WEAVE)/list book/pages.mk
 	@printf '%s\n' $(patsubst %,'\input{$(WEAVE)/%}',$(filter 00-%,$(STEMS))) '\mainmatter' \
 	    $(patsubst %,'\input{$(WEAVE)/%}',$(MAIN_PARTS)) '\appendix' \
 	    $(patsubst %,'\input{$(WEAVE)/%}',$(BACK_PARTS)) '\backmatter' \
-	    '\input{$(WEAVE)/chunks}' '\input{$(WEAVE)/identifiers}' >$(WEAVE)/parts.tex.new
+	    $(patsubst %,'\input{$(WEAVE)/%}',$(INDEXES)) >$(WEAVE)/parts.tex.new
 	@$(call keep,$(WEAVE)/parts.tex)
 	@touch $@
 $(WEAVE)/parts.tex: $(WEAVE)/parts.stamp
 	@:
 
-# LaTeX runs until its page references have settled. The date is the last
-# commit's, so that the same source gives the same file.
+# LaTeX runs until its page references have settled.
 build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
-    $(WEAVE)/chunks.tex $(WEAVE)/identifiers.tex
+    $(INDEXES:%=$(WEAVE)/%.tex) build/committed
 	@mkdir -p $(@D)
-	@date=$$(git log -1 --format=%ct 2>/dev/null); \
-	for run in 1 2 3 4; do \
+	@for run in 1 2 3 4; do \
 	    cp build/pdf/book.aux build/pdf/aux.old 2>/dev/null || :; \
-	    SOURCE_DATE_EPOCH=$${date:-0} FORCE_SOURCE_DATE=1 lualatex -interaction=nonstopmode \
+	    SOURCE_DATE_EPOCH=$(COMMITTED) FORCE_SOURCE_DATE=1 lualatex -interaction=nonstopmode \
 	        -halt-on-error -output-directory=build/pdf book/book.tex >build/pdf/run.log 2>&1 || { \
 	        sed -n '/^!/,/^l\./p' build/pdf/run.log >&2; \
 	        echo "book/book.tex: LaTeX stopped; all it said is in build/pdf/run.log" >&2; \
@@ -224,11 +288,20 @@ build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
 	    cmp -s build/pdf/book.aux build/pdf/aux.old && break; \
 	done
 
-## make test-pages: check the pages and the PDF in a browser and by tools
-# One after the other: both weave into build/weave.
+## make dist: an archive with the C, the pages, the PDF and the EPUB, to use as it is
+# One after the other: all weave into build/weave.
+DIST := build/where-tokens-go.tar.gz
+dist:
+	@for part in html pdf epub; do $(MAKE) --no-print-directory $$part || exit 1; done
+	@git ls-files >build/dist.new 2>/dev/null || { echo "make dist packs what git knows, and this is no clone" >&2; exit 1; }
+	@ls book/html/* book/book.pdf book/book.epub >>build/dist.new
+	@tar --create --files-from build/dist.new --transform 's,^,where-tokens-go/,' --sort=name --mtime=@$(COMMITTED) \
+	    --owner=0 --group=0 --numeric-owner --mode=u+rw,go+r-w | gzip -n9 >$(DIST).new && mv $(DIST).new $(DIST)
+	@rm build/dist.new; echo "  pack    $(DIST)"
+
+## make test-pages: check the pages, the PDF, the EPUB and the archive
 test-pages:
-	@$(MAKE) --no-print-directory html
-	@$(MAKE) --no-print-directory pdf
+	@$(MAKE) --no-print-directory dist
 	@test -d tests/site/node_modules || { echo "The page checks are not installed. Type: ./setup test" >&2; exit 1; }
 	@mkdir -p build/test
 	@cd tests/site && node --test --test-concurrency=2 --test-reporter=tap >../../build/test/pages.tap 2>&1 || \

@@ -321,6 +321,8 @@ local function chunk_div(c, by_label, tangled)
     { 'title', c.title }, { 'number', c.number }, { 'index', tostring(c.index) },
     { 'files', table.concat(c.files, ' ') }, { 'folder', tangled },
     { 'used', table.concat(ids, ' ') },
+    { 'prev', by_label[c.prev] and by_label[c.prev].id or '' },
+    { 'next', by_label[c.next] and by_label[c.next].id or '' },
     { 'defines', table.concat(c.defines, ' ') },
     { 'uses', table.concat(names, ',') } }))
 end
@@ -483,6 +485,19 @@ function Reader(input, opts)
     end
     return out
   end
+  -- Terms and symbols where they are defined: [capacity]{.term}.
+  local terms = {}
+  doc = doc:walk { Span = function(span)
+    if not span.classes:includes('term') then return nil end
+    local id = 'term-' .. slug(pandoc.utils.stringify(span.content))
+    if terms[id] then
+      complain(common.line_of(source, pandoc.utils.stringify(span.content) .. ']{.term'),
+        ('the term %q is defined here twice; mark the first place only'):format(
+        pandoc.utils.stringify(span.content)))
+    end
+    terms[id], span.identifier = true, id
+    return span
+  end }
   doc.blocks = pandoc.Blocks and pandoc.Blocks(each(doc.blocks)) or each(doc.blocks)
   if not title then complain(1, 'there is no title: # Title {#ch:name}') end
   if failed then os.exit(1) end

@@ -1,7 +1,26 @@
--- After citeproc, for LaTeX: the references of a chapter as paragraphs whose
--- labels carry the chapter's name, since one PDF holds the lists of all.
+-- After citeproc. For LaTeX: the references of a chapter as paragraphs whose
+-- labels carry the chapter's name, since one PDF holds the lists of all. For
+-- HTML: under a class of our own, because pandoc's would set a role that
+-- ARIA has retired.
 
-if not FORMAT:match('latex') then return {} end
+if not FORMAT:match('latex') then
+  local file                      -- in the EPUB, links name their file
+  return { { Meta = function(m) file = m.epub_file and pandoc.utils.stringify(m.epub_file) end }, {
+  Link = function(l)
+    if file and l.target:match('^#') then
+      l.target = file .. l.target
+      return l
+    end
+  end,
+  Div = function(d)
+    if d.classes:includes('csl-entry') then
+      d.classes = { 'bibliography' }
+      return d
+    elseif d.identifier == 'refs' then
+      return pandoc.Div(d.content, pandoc.Attr('refs', { 'references' }))
+    end
+  end } }
+end
 
 local common = dofile('book/common.lua')
 local name = ''

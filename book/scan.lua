@@ -16,13 +16,17 @@ local function lines(meta)
   return meta and words(meta[1].text, '\n') or {}
 end
 
+local function markdown(blocks)
+  return (pandoc.write(pandoc.Pandoc(blocks), 'markdown'):gsub('%s+$', ''))
+end
+
 function Pandoc(doc)
   local facts = {
     name = pandoc.utils.stringify(doc.meta.name),
     number = doc.meta.number and pandoc.utils.stringify(doc.meta.number),
     title = pandoc.utils.stringify(doc.meta.pagetitle),
     tags = lines(doc.meta.tags),
-    labels = {}, cites = {}, quotes = {}, chunks = {}, sections = {},
+    labels = {}, cites = {}, quotes = {}, chunks = {}, terms = {},
   }
   facts.page = facts.name:match('^00%-') and 'index.html' or facts.name .. '.html'
   local function label(id, anchor, number)
@@ -31,9 +35,13 @@ function Pandoc(doc)
     end
   end
   local cited, quoted = {}, {}
+  local section = facts.number       -- where the walk is
+  local means = {}                   -- of symbols that stand in a table's first column
   doc.blocks:walk {
     traverse = 'topdown',
     Header = function(h)
+      section = h.attributes.number or h.level > 1 and not facts.number
+        and pandoc.utils.stringify(h.content) or section
       if h.level == 1 then label(h.attributes.label, '', h.attributes.number)
       else
         label(h.attributes.label, h.identifier, h.attributes.number)
@@ -49,6 +57,25 @@ function Pandoc(doc)
       elseif d.attributes.label then
         label(d.attributes.label, d.identifier, d.attributes.number)
       end
+    end,
+    Table = function(t)
+      for _, row in ipairs(pandoc.utils.to_simple_table(t).rows) do
+        pandoc.Pandoc(row[1]).blocks:walk { Span = function(span)
+          if row[2] then means[span.identifier] = row[2] end
+        end }
+      end
+    end,
+    Span = function(span)
+      if not span.classes:includes('term') then return nil end
+      local first = span.content[1]
+      local symbol = #span.content == 1 and first.t == 'Math'
+      local meaning = means[span.identifier]
+      facts.terms[#facts.terms + 1] = {
+        id = span.identifier, section = section,
+        text = symbol and first.text or pandoc.utils.stringify(span.content),
+        symbol = symbol and 1 or nil,
+        means = span.attributes.means or meaning and markdown(meaning) or nil,
+      }
     end,
     Cite = function(c)
       for _, citation in ipairs(c.citations) do

@@ -19,7 +19,7 @@ static size_t experts = 8, top_k = 1, seeds = 4, steps = 300,
 static double shared = 1;
 static struct args_shares shares = {4, {9, 2, 2, 2}};
 
-static const char *const tables[] = {"usage", NULL};
+static const char *const tables[] = {"usage", "surface", NULL};
 
 /* list the options of chapter 4 */
 static const struct args_option options[] = {
@@ -351,6 +351,22 @@ static void print_curves(double *const *curve)
     }
 }
 
+/* print the surface */
+static void print_surface(void)
+{
+    enum { STEPS = 20 };
+    printf("# load of expert 0\tmean probability of expert 0\tloss\n");
+    for (size_t i = 0; i <= STEPS; i++) {
+        for (size_t j = 0; j <= STEPS; j++) {
+            double f = (double)i / STEPS, p = (double)j / STEPS;
+            double load[2] = {f, 1 - f}, mean[2] = {p, 1 - p};
+            printf("%g\t%g\t%.6g\n", f, p,
+                   balance_loss(load, mean, 2));
+        }
+        printf("\n");
+    }
+}
+
 /* main of chapter 4 */
 int main(int argc, char **argv)
 {
@@ -363,6 +379,11 @@ int main(int argc, char **argv)
         args_reject(&args, "--top-k", "--top-k 1",
                     "must be from 1 to the number of experts, %zu, "
                     "got %zu", experts, top_k);
+    /* print the surface, which needs no experiment */
+    if (request.output == ARGS_DATA && request.data[0] == 's') {
+        print_surface();
+        return print_end(args.program);
+    }
     if (request.output == ARGS_LESSONS)
         lesson_list(stdout, &lessons4, seed);
     else {

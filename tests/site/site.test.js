@@ -1,25 +1,24 @@
 // The woven book as its readers get it: links, valid HTML, numbers that the
 // programs still say, and every page in a browser, from a file.
-import { test, before, after } from 'node:test'
+import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
-import { chromium } from 'playwright-core'
+import { pathToFileURL } from 'node:url'
 import jar from 'vnu-jar'
+import { open } from './browser.js'
+import { root, site } from './paths.js'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
-const site = path.join(root, 'book/html')
 const pages = fs.readdirSync(site).filter((name) => name.endsWith('.html')).sort()
 const chapters = fs.readdirSync(path.join(root, 'chapters')).filter((name) => name.endsWith('.nw')).sort()
 const html = (name) => fs.readFileSync(path.join(site, name), 'utf8')
 
 test('every chapter has its page, and there is nothing else', () => {
   const expected = chapters.map((name) => name.startsWith('00-') ? 'index.html' : name.replace('.nw', '.html'))
-  assert.deepEqual(fs.readdirSync(site).sort(),
-    [...expected, 'chunks.html', 'identifiers.html', 'style.css'].sort())
+  assert.deepEqual(fs.readdirSync(site).filter((name) => !name.endsWith('.woff2')).sort(),
+    [...expected, 'chunks.html', 'identifiers.html', 'terms.html', 'style.css', 'book.js', 'lunr.js', 'search.js'].sort())
 })
 
 test('every link and fragment resolves, without a network', () => {
@@ -106,29 +105,14 @@ test('each transcript on a page is what its program prints now', () => {
   assert.ok(count > 0, 'no page shows a transcript')
 })
 
-let browser
-before(async () => {
-  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome',
-    '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'].find((name) => fs.existsSync(name))
-  if (!executablePath) throw new Error('Chromium is not installed. Type: ./setup test')
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-})
-after(() => browser?.close())
-
 for (const name of pages) {
   test(`${name} in a browser, at three widths, light and dark`, async () => {
     const shots = process.env.SHOTS
     for (const width of [390, 900, 1440]) {
+      const { page, trouble, close } = await open(name, { viewport: { width, height: 900 } })
       for (const colorScheme of ['light', 'dark']) {
-        const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme })
-        const page = await context.newPage()
+        await page.emulateMedia({ colorScheme })
         const where = `${name} at ${width} px, ${colorScheme}`
-        const trouble = []
-        page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()))
-        page.on('pageerror', (error) => trouble.push(String(error)))
-        page.on('request', (request) => /^(file|data):/.test(request.url()) || trouble.push('asks for ' + request.url()))
-        page.on('requestfailed', (request) => trouble.push('cannot get ' + request.url()))
-        await page.goto(pathToFileURL(path.join(site, name)).href)
         assert.deepEqual(trouble, [], where)
         const wide = await page.evaluate(() => {
           const room = document.documentElement.clientWidth
@@ -162,8 +146,8 @@ for (const name of pages) {
         })
         assert.ok(contrast >= 4.5, `${where}: text has a contrast of ${contrast.toFixed(1)} only`)
         if (shots) await page.screenshot({ path: `${shots}/${name}-${width}-${colorScheme}.png`, fullPage: true })
-        await context.close()
       }
+      await close()
     }
   })
 }

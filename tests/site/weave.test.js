@@ -101,6 +101,8 @@ $$ s = {{=one.share|%.2f}} $$ {#eq:sum}
 
 ## A section {#sec:here}
 
+A [widget]{.term} has the size [$w$]{.term means="size of a *widget*"}.
+
 \`\`\`{.run part="Tail"}
 $ build/chapter1
 \`\`\`
@@ -210,6 +212,12 @@ test('chunks link to their parts, identifiers to their definitions, not in comme
   assert.match(page('chunks'), /⟨double it⟩[^]*01-one.html#chunk-double-it-2/)
 })
 
+test('terms and symbols are in the index and link to where they are defined', () => {
+  assert.match(page('01-one'), /<dfn id="term-widget">widget<\/dfn>/)
+  assert.match(page('terms'), /<math[^]*size of a <em>widget<\/em>[^]*<a href="01-one.html#term-w"[^>]*>1\.1<\/a>/)
+  assert.match(page('terms'), /widget <span class="what">defined<\/span> <a href="01-one.html#term-widget"[^>]*>1\.1<\/a>/)
+})
+
 test('a second weave does nothing', () => {
   const was = published()
   assert.equal(made('html'), '')
@@ -223,7 +231,7 @@ test('an edit of one chapter\'s words weaves that chapter only', () => {
   const was = published()
   write('chapters/02-two.nw', two.replace('say,', 'say plainly,'))
   made('html')
-  assert.deepEqual(changed(was), ['02-two.html'])
+  assert.deepEqual(changed(was), ['02-two.html', 'search.js'])
   assert.match(page('02-two'), /say plainly,/)
 })
 
@@ -231,12 +239,12 @@ test('an edit of what other pages show weaves them, too', () => {
   let was = published()
   write('chapters/02-two.nw', two.replace('## Earlier {#sec:earlier}\n', ''))
   made('html')
-  assert.deepEqual(changed(was), ['01-one.html', '02-two.html'])
+  assert.deepEqual(changed(was), ['01-one.html', '02-two.html', 'search.js'])
   assert.match(page('01-one'), /Section.2\.1</)
   was = published()
   write('chapters/01-one.nw', one.replaceAll('double it', 'make it two'))
   made('html')
-  assert.deepEqual(changed(was), ['01-one.html', 'chunks.html', 'identifiers.html'])
+  assert.deepEqual(changed(was), ['01-one.html', 'chunks.html', 'identifiers.html', 'search.js'])
   write('chapters/01-one.nw', one)
   write('chapters/02-two.nw', two)
   made('html')
@@ -256,6 +264,7 @@ const mistakes = [
   ['a command that is no program of the book', '```run\n$ date\n```', /build\/chapter/, 1],
   ['a command that fails', '```run\n$ build/chapter1 --fail\n```', /exit status 1/, 1],
   ['an undefined chunk', '<<tail>>=\n<<nothing at all>>\n@', /nothing at all/, 1],
+  ['a term defined twice', 'A [widget]{.term}.', /"widget" is defined here twice/],
   ['brackets that noweb cannot read', 'if a << b then', /<</],
 ]
 for (const [what, text, message, offset = 0] of mistakes) {
@@ -307,8 +316,8 @@ test('a chapter that goes takes its page along, and its name from the others', (
   fs.rmSync(file('chapters/02-two.nw'))
   made('html')
   assert.doesNotMatch(page('01-one') + page('chunks') + page('identifiers'), /02-two\.html/)
-  assert.deepEqual(fs.readdirSync(file('book/html')).sort(),
-    ['01-one.html', 'chunks.html', 'identifiers.html', 'style.css'])
+  assert.deepEqual(fs.readdirSync(file('book/html')).filter((name) => !name.endsWith('.woff2')).sort(),
+    ['01-one.html', 'book.js', 'chunks.html', 'identifiers.html', 'lunr.js', 'search.js', 'style.css', 'terms.html'])
   write('chapters/01-one.nw', one)
   write('chapters/02-two.nw', two)
 })

@@ -1,0 +1,29 @@
+// One browser for a test file, and pages from files in it.
+import fs from 'node:fs'
+import path from 'node:path'
+import { after, before } from 'node:test'
+import { pathToFileURL } from 'node:url'
+import { chromium } from 'playwright-core'
+import { site } from './paths.js'
+
+let browser
+before(async () => {
+  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome',
+    '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'].find((name) => fs.existsSync(name))
+  if (!executablePath) throw new Error('Chromium is not installed. Type: ./setup test')
+  browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+})
+after(() => browser?.close())
+
+// Open a page; whatever it says on the console, or asks for, lands in trouble.
+export async function open(name, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options })
+  const page = await context.newPage()
+  const trouble = []
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && trouble.push(message.text()))
+  page.on('pageerror', (error) => trouble.push(String(error)))
+  page.on('request', (request) => /^(file|data):/.test(request.url()) || trouble.push('asks for ' + request.url()))
+  page.on('requestfailed', (request) => trouble.push('cannot get ' + request.url()))
+  await page.goto(pathToFileURL(path.join(site, name)).href)
+  return { page, trouble, close: () => context.close() }
+}

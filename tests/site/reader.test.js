@@ -1,0 +1,291 @@
+// What a reader can do on a page: unfold, copy, search, turn, choose a theme,
+// print; and what they can do without JavaScript.
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { createRequire } from 'node:module'
+import { open } from './browser.js'
+import { root, site } from './paths.js'
+
+const pages = fs.readdirSync(site).filter((name) => name.endsWith('.html')).sort()
+const html = (name) => fs.readFileSync(path.join(site, name), 'utf8')
+const top = '03-top-k.html'
+
+async function on(name, options, steps) {
+  const it = await open(name, options)
+  try {
+    await steps(it.page)
+    assert.deepEqual(it.trouble, [], name)
+  } finally {
+    await it.close()
+  }
+}
+// Playwright's own waiting evaluates text, which the pages' policy forbids.
+async function until(page, condition, ...given) {
+  for (let i = 0; i < 100; i++) {
+    if (await page.evaluate(condition, ...given)) return
+    await page.waitForTimeout(50)
+  }
+  assert.fail('waited in vain: ' + condition)
+}
+const copied = (page) => page.evaluate(() => navigator.clipboard.readText())
+const reading = { permissions: ['clipboard-read', 'clipboard-write'] }
+
+test('a use of a chunk unfolds in its place, again and again, and folds', () => on(top, {}, async (page) => {
+  const chunk = page.locator('#chunk-topk-c')
+  const before = await chunk.innerText()
+  const use = chunk.locator('.chunk-use', { hasText: 'select the best experts' })
+  await use.focus()
+  await page.keyboard.press('Enter')
+  assert.equal(await use.getAttribute('aria-expanded'), 'true')
+  const box = page.locator('#' + await use.getAttribute('aria-controls'))
+  assert.match(await box.innerText(), /static int beats/)
+  const inner = box.locator('.chunk-use', { hasText: 'keep the best experts of one token' })
+  await inner.focus()
+  await page.keyboard.press('Space')
+  assert.match(await box.innerText(), /static void select_row/)
+  await box.locator('.chunk-use', { hasText: 'shift the list down' }).click()
+  // Deep inside, the code is indented as in the tangled file.
+  assert.match(await box.evaluate((e) => e.textContent), /\n {8}for \(size_t last = kept - 1; last > place; last--\)\n {12}best/)
+  assert.equal(await page.evaluate(() => document.querySelectorAll('[id]').length
+    - new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size), 0)
+  assert.equal(await page.evaluate(() => document.activeElement.className), 'chunk-use')
+  await use.click()
+  assert.equal(await use.getAttribute('aria-expanded'), 'false')
+  assert.equal(await chunk.innerText(), before)
+  assert.equal(new URL(page.url()).hash, '')
+}))
+
+test('copying a chunk copies its C, unfolded or not', () => on(top, reading, async (page) => {
+  const tangled = fs.readFileSync(path.join(root, 'tangled/03-top-k/topk.c'), 'utf8')
+  const chunk = page.locator('#chunk-select-the-best-experts')
+  await chunk.locator('.copy').click()
+  await until(page, () => document.querySelector('.status').textContent === 'Copied.')
+  const folded = await copied(page)
+  assert.match(folded, /^static int beats.*\n[^]*\n\/\* keep the best experts of one token \*\/\n/)
+  for (;;) {
+    const closed = chunk.locator('.chunk-use[aria-expanded="false"]')
+    if (!await closed.count()) break
+    await closed.first().click()
+  }
+  await chunk.locator('.copy').click()
+  await until(page, async () => (await navigator.clipboard.readText()).includes('best[place] = i;'))
+  const whole = await copied(page)
+  assert.ok(tangled.includes(whole.trimEnd()), whole)
+  // By hand, too: a selection holds no numbers and no buttons.
+  await page.evaluate(() => getSelection().selectAllChildren(document.querySelector('#chunk-select-the-best-experts pre code')))
+  await page.keyboard.press('Control+c')
+  assert.equal((await copied(page)).trimEnd(), whole.trimEnd())
+}))
+
+test('the search finds words, names and prefixes, on every page, and escapes markup', async () => {
+  const finds = async (page, words) => {
+    await page.locator('dialog.search input').fill(words)
+    await until(page, () => !/Loading/.test(document.querySelector('dialog.search [role=status]').textContent))
+    return page.locator('.found a').evaluateAll((links) => links.map((a) => a.getAttribute('href')))
+  }
+  await on('index.html', {}, async (page) => {
+    await page.keyboard.press('/')
+    assert.ok((await finds(page, 'kept mass')).slice(0, 3).includes('03-top-k.html#sec-mass'))
+    assert.ok((await finds(page, 'topk_weigh_backward')).some((place) => place.startsWith('03-top-k.html#chunk-')))
+    assert.ok((await finds(page, 'auxil')).some((place) => place.startsWith('04-')))
+    assert.ok((await finds(page, 'softmaxx')).length > 0, 'a slip of one letter')
+    assert.deepEqual(await finds(page, 'xylophone'), [])
+    assert.deepEqual(await finds(page, '<img src=x onerror=alert(1)>  '), [])
+    assert.equal(await page.locator('dialog.search img').count(), 0)
+    await finds(page, 'kept mass')
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/0\d-.*html/)
+  })
+  await on('terms.html', {}, async (page) => {
+    await page.keyboard.press('s')
+    assert.ok((await finds(page, 'entropy')).length > 0)
+    await page.keyboard.press('Escape')
+    assert.equal(await page.locator('dialog[open]').count(), 0)
+  })
+})
+
+test('every place that the search knows exists', () => {
+  const source = fs.readFileSync(path.join(site, 'search.js'), 'utf8')
+  const { records } = new Function(source + '; return wtgSearch')()
+  assert.ok(records.length > 100)
+  for (const [place] of records) {
+    const [file, id] = place.split('#')
+    assert.ok(!id || html(file).includes(`id="${id}"`), place)
+  }
+})
+
+test('keys turn pages, show help, and never steal typing', () => on('02-router.html', {}, async (page) => {
+  await page.keyboard.press('?')
+  assert.equal(await page.locator('dialog.help[open]').count(), 1)
+  await page.keyboard.press('ArrowRight')
+  await page.keyboard.press('Escape')
+  await until(page, () => !document.querySelector('dialog[open]'))
+  assert.match(page.url(), /02-router/)
+  await page.keyboard.press('/')
+  await page.keyboard.type('s/t?')
+  assert.equal(await page.locator('dialog.search input').inputValue(), 's/t?')
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), undefined)
+  await page.keyboard.press('ArrowLeft')
+  await page.keyboard.press('Escape')
+  await until(page, () => !document.querySelector('dialog[open]'))
+  await page.keyboard.press('Control+ArrowRight')
+  assert.match(page.url(), /02-router/)
+  await page.keyboard.press('ArrowRight')
+  await page.waitForURL(/03-top-k/)
+  await page.keyboard.press('ArrowLeft')
+  await page.waitForURL(/02-router/)
+}))
+
+test('the theme follows the system until a reader chooses, and is remembered', () =>
+  on(top, { colorScheme: 'dark' }, async (page) => {
+    const dark = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).every((c) => c < 80))
+    assert.equal(await dark(), true)
+    await page.keyboard.press('t')
+    assert.equal(await dark(), false)
+    await page.reload()
+    assert.equal(await dark(), false)
+    await page.locator('[data-do="theme"]').click()
+    assert.match(await page.locator('[data-do="theme"]').getAttribute('aria-label'), /dark/)
+    await page.keyboard.press('t')
+    await page.emulateMedia({ colorScheme: 'light' })
+    assert.equal(await dark(), false)
+    await page.emulateMedia({ colorScheme: 'dark' })
+    assert.equal(await dark(), true)
+  }))
+
+test('without storage the page works all the same', async () => {
+  const it = await open(top)
+  await it.page.addInitScript(() => Object.defineProperty(window, 'localStorage', { get() { throw new Error('no') } }))
+  await it.page.reload()
+  await it.page.keyboard.press('t')
+  assert.equal(await it.page.evaluate(() => document.documentElement.dataset.theme), 'light')
+  assert.deepEqual(it.trouble, [])
+  await it.close()
+})
+
+test('a card keeps its hints, its answer and its trace until asked', () => on(top, {}, async (page) => {
+  const card = page.locator('#lesson-3\\.1')
+  for (const text of ['Hint 2 of', 'K / E.', 'If you said', 'From build'])
+    assert.equal(await card.getByText(text).first().isVisible(), false, text)
+  assert.match(await card.locator('.verify').innerText(), /make predict3/)
+  for (const n of [1, 2, 3]) {
+    await card.getByText(`Hint ${n} of 3`).focus()
+    await page.keyboard.press('Enter')
+  }
+  assert.equal(await card.getByText('K / E.', { exact: true }).isVisible(), true)
+  assert.equal(await card.locator('.result').isVisible(), false)
+  await card.getByText('Answer', { exact: true }).click()
+  assert.equal(await card.locator('.result').isVisible(), true)
+}))
+
+test('the contents say where the reader is; a link into folded code opens it', () => on(top, {}, async (page) => {
+  await page.locator('#sec-mass').evaluate((e) => e.scrollIntoView())
+  await until(page, () => document.querySelector('.sidebar [aria-current="location"]')?.hash === '#sec-mass')
+  assert.equal(await page.locator('#chunk-lessons3-c pre').isVisible(), false)
+  await page.evaluate(() => { location.hash = 'chunk-lessons3-c' })
+  await until(page, () => document.querySelector('#chunk-lessons3-c details').open)
+}))
+
+test('captions stand in the margin where there is room, and in the text where not', async () => {
+  for (const [width, beside] of [[1440, true], [900, false]]) {
+    await on(top, { viewport: { width, height: 900 } }, async (page) => {
+      const [caption, picture] = await Promise.all(['figcaption', '.picture'].map((what) =>
+        page.locator('#fig-kept-mass ' + what).boundingBox()))
+      assert.equal(caption.x >= picture.x + picture.width, beside)
+      assert.equal(caption.y >= picture.y + picture.height, !beside)
+    })
+  }
+})
+
+test('lines of text have at most 80 characters', () => on(top, {}, async (page) => {
+  const most = await page.evaluate(() => {
+    const lengths = []
+    for (const p of document.querySelectorAll('main > p')) {
+      const range = document.createRange()
+      if (p.querySelector('math')) continue
+      range.selectNodeContents(p)
+      const lines = new Set([...range.getClientRects()].map((r) => Math.round(r.bottom / 10)))
+      if (lines.size > 2) lengths.push(p.textContent.length / (lines.size - 0.5))
+    }
+    return lengths.sort((a, b) => a - b)[Math.floor(lengths.length / 2)]
+  })
+  assert.ok(most > 60 && most < 80, String(most))
+}))
+
+test('without JavaScript, uses are links, cards and folds open, contents are there', () =>
+  on(top, { javaScriptEnabled: false, viewport: { width: 390, height: 800 } }, async (page) => {
+    assert.equal(await page.locator('.tools').isVisible(), false)
+    await page.locator('.menu summary').click()
+    assert.ok(await page.locator('.menu a', { hasText: 'The router' }).isVisible())
+    await page.locator('#lesson-3\\.1 .hint summary').first().click()
+    assert.ok(await page.getByText('A token meets K experts.', { exact: true }).isVisible())
+    await page.locator('#chunk-lessons3-c summary').click()
+    assert.ok(await page.locator('#chunk-lessons3-c pre').isVisible())
+    await page.locator('#chunk-topk-c .chunk-use').first().click()
+    assert.match(page.url(), /#chunk-include-what-routing-needs$/)
+  }))
+
+test('on paper: the text and all code, in black on white, without tools', () =>
+  on(top, { colorScheme: 'dark' }, async (page) => {
+    const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'print-')), 'page.pdf')
+    await page.pdf({ path: file, format: 'A4' })
+    const text = execFileSync('pdftotext', ['-layout', file, '-'], { encoding: 'utf8', maxBuffer: 1 << 26 })
+    fs.rmSync(path.dirname(file), { recursive: true })
+    for (const there of ['What is thrown away', 'sizeof rows / sizeof *rows'])
+      assert.ok(text.includes(there), there)
+    for (const hidden of ['Index of identifiers', 'Copy\n', 'Hint 1', '▸'])
+      assert.ok(!text.includes(hidden), hidden)
+    await page.emulateMedia({ media: 'print' })
+    assert.equal(await page.evaluate(() => getComputedStyle(document.body).color), 'rgb(0, 0, 0)')
+  }))
+
+test('every page is light, and its policy lets nothing out', () => {
+  const shared = ['style.css', 'book.js'].reduce((sum, name) => sum + fs.statSync(path.join(site, name)).size, 0)
+  for (const name of pages) {
+    const size = fs.statSync(path.join(site, name)).size + shared
+    assert.ok(size < 500_000, `${name}: ${size} bytes`)
+    const policy = html(name).match(/Content-Security-Policy" content="([^"]*)"/)[1]
+    assert.match(policy, /^default-src 'none'; /)
+    assert.doesNotMatch(policy, /unsafe|\*|https?:/)
+    assert.doesNotMatch(html(name), /<script(?![^>]*\ssrc=)|\son\w+=|\sstyle="/, name)
+  }
+})
+
+test('every picture has words, every formula MathML', () => {
+  let formulas = 0
+  for (const name of pages) {
+    for (const [svg] of html(name).matchAll(/<svg\b[^>]*>/g))
+      assert.match(svg, /role="img" aria-label="[^"]{20,}"/, name)
+    assert.doesNotMatch(html(name), /<img(?![^>]*alt="[^"]+")|class="math (inline|display)"/, name)
+    assert.doesNotMatch(html(name).replace(/<(pre|code|annotation)\b[^]*?<\/\1>/g, ''), /\$[^$\n]*\\[a-z]/, name)
+    formulas += html(name).match(/<math /g)?.length ?? 0
+  }
+  assert.ok(formulas > 100)
+})
+
+const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+for (const name of pages) {
+  test(`${name} has no barrier that axe knows of`, async () => {
+    for (const [colorScheme, width, rules] of [['light', 1440, {}],
+      ['dark', 390, { runOnly: ['color-contrast', 'scrollable-region-focusable', 'target-size'] }]]) {
+      await on(name, { colorScheme, viewport: { width, height: 900 }, bypassCSP: true }, async (page) => {
+        await page.evaluate(() => {
+          for (const fold of document.querySelectorAll('.lesson details, .menu')) fold.open = true
+          document.querySelector('.chunk-use')?.click()
+          // Much of the same takes axe long: the first of it will do.
+          for (const [what, most] of [['main pre', 15], ['.index li', 40]])
+            [...document.querySelectorAll(what)].slice(most).forEach((e) => e.remove())
+        })
+        await page.evaluate(axe)
+        const found = await page.evaluate((rules) => axe.run({ preload: false, ...rules }), rules)
+        assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3)
+          .map((n) => n.html.slice(0, 160) + ' ' + n.failureSummary?.slice(0, 200)).join(' | ')}`), [], `${name}, ${colorScheme}`)
+      })
+    }
+  })
+}
