@@ -1,6 +1,6 @@
 // The woven book as its readers get it: links, valid HTML, numbers that the
 // programs still say, and every page in a browser, from a file.
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
