@@ -227,7 +227,7 @@ static size_t skipped_experts(const struct moe_options *o)
     double visits = (double)(tokens * (o->top_k + o->shared));
     double one = 4 * visits * (double)(o->width * o->hidden);
     double experts_all = (double)(o->experts + o->shared);
-    return 1 + (size_t)(experts_all * 4 * 32 * 4 * one / 5e9);
+    return 1 + (size_t)(experts_all * 4 * 8 * 4 * one / 1e8);
 }
 
 /* take a difference */
@@ -265,7 +265,7 @@ static double tensor_error(const struct run *r, struct matrix m,
                            struct matrix gradient)
 {
     double apart = 0, ours = 0, theirs = 0;
-    size_t cells = m.rows * m.cols, stride = cells / 32 + 1;
+    size_t cells = m.rows * m.cols, stride = cells / 8 + 1;
     for (size_t i = 0; i < cells; i += stride) {
         double g = (double)gradient.at[i], n = difference(r, &m.at[i]);
         apart += (g - n) * (g - n), ours += g * g, theirs += n * n;
