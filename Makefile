@@ -74,10 +74,21 @@ else ifeq ($(FLAVOR),sanitize)
   flags += $(sanitizers)
 else ifeq ($(FLAVOR),double)
   flags += $(CFLAGS) -Werror -DREAL_DOUBLE
+else ifeq ($(FLAVOR),fast)
+  # OpenMP and oneDNN where they are found; without them the same results.
+  compiles = $(shell echo '$1' | $(CC) -x c $2 -o /dev/null - $3 >/dev/null 2>&1 && echo yes)
+  flags += $(CFLAGS) -march=native -Werror
+  ifeq ($(call compiles,int main(void) { return 0; },-fopenmp),yes)
+    flags += -fopenmp
+  endif
+  ifeq ($(call compiles,int main(void) { return 0; },-include oneapi/dnnl/dnnl.h,-ldnnl),yes)
+    flags += -DMATRIX_ONEDNN
+    libraries += -ldnnl
+  endif
 else ifeq ($(FLAVOR),)
   flags += $(CFLAGS) $(if $(WERROR),-Werror)
 else
-  $(error FLAVOR must be strict, sanitize or double, got '$(FLAVOR)' (try FLAVOR=strict))
+  $(error FLAVOR must be strict, sanitize, double or fast, got '$(FLAVOR)' (try FLAVOR=strict))
 endif
 
 ## make: tangle, run the chapters, weave the HTML book
@@ -153,7 +164,7 @@ endef
 define program
 $(BUILD)/chapter$3: $(call modules,$2) \
     $(filter %/chapter$3.o %/lessons$3.o,$(call objects,$1)) $(BUILD)/settings
-	$$(link) -lm
+	$$(link) $(libraries) -lm
 endef
 upto = $(appendices) $(foreach unit,$(chapters),$(if $(filter $(firstword $(sort $(unit) $1)),$(unit)),$(unit)))
 $(foreach unit,$(appendices),$(eval $(call rules,$(unit),$(appendices))))
@@ -161,7 +172,7 @@ $(foreach unit,$(chapters),$(eval $(call rules,$(unit),$(call upto,$(unit)))))
 $(foreach unit,$(chapters),$(eval $(call program,$(unit),$(call upto,$(unit)),$(call number,$(unit)))))
 $(BUILD)/obj/A-lesson-runner/predict.o: | $(BUILD)/lessons.inc
 $(BUILD)/predict: $(call modules,$(units)) $(BUILD)/obj/A-lesson-runner/predict.o $(lessons) $(BUILD)/settings
-	$(link) -lm
+	$(link) $(libraries) -lm
 -include $(wildcard $(BUILD)/obj/*/*.d)
 
 ## make tangle: bring tangled/ up to date with the chapters (others do it, too)
@@ -180,17 +191,18 @@ lint:
 
 # The test program of a flavor holds all modules and lessons, and the suites.
 test_files := $(sort $(notdir $(wildcard tests/*.c)))
-test_objects := $(test_files:%.c=$(BUILD)/obj/tests/%.o)
+test_objects := $(patsubst %.c,$(BUILD)/obj/tests/%.o,$(filter-out bench.c,$(test_files)))
+bench_object := $(BUILD)/obj/tests/bench.o
 suite_names := $(patsubst test_chapter%.c,%,$(filter test_chapter%.c,$(test_files)))
 $(BUILD)/suites.inc: $(BUILD)/settings
 	@for suite in $(suite_names); do \
 	    echo "S($$suite)"; done >$@
-$(test_objects): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
+$(test_objects) $(bench_object): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
 	$(compile) $(call folders,$(units)) -D_POSIX_C_SOURCE=200809L -DCHECK_BUILD='"$(BUILD)"' \
 	    -DCHECK_MAKE='"$(MAKE) -s FLAVOR=$(FLAVOR) AUTHOR=$(AUTHOR)"' -c -o $@ $<
 $(BUILD)/tests: $(test_objects) $(call modules,$(units)) \
     $(lessons) $(BUILD)/settings
-	$(link) -lcunit -lm
+	$(link) -lcunit $(libraries) -lm
 
 # One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
 SUITES ?=
@@ -206,6 +218,16 @@ $(suite_names:%=test%): test%:
 	    echo "flavor $$flavor"; \
 	    $(MAKE) --no-print-directory FLAVOR=$$flavor SUITES=$* suites || exit 1; \
 	done
+
+# The benchmark, for the machine that it runs on.
+$(BUILD)/bench: $(bench_object) $(call modules,$(units)) $(BUILD)/settings
+	$(link) $(libraries) -lm
+
+## make bench: how fast the layer is, beside other ways to run it (minutes)
+.PHONY: bench
+bench:
+	@$(MAKE) --no-print-directory FLAVOR=fast build/fast/bench
+	@build/fast/bench build/bench.tsv
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000

@@ -427,9 +427,9 @@ local function lesson(div)
     if one('unit') ~= '' then
       put('<p class="unit">Answer in ' .. html(one('unit')) .. '.</p>')
     end
-    put(('<p class="unit">To verify in a terminal: <code>make predict LESSON=%s</code></p>'):format(id))
     put('</div>')
     if EPUB then
+      put(('<p class="unit">To verify in a terminal: <code>make predict LESSON=%s</code></p>'):format(id))
       for i, hint in ipairs(l.hint or {}) do
         put(('<p class="hint"><em>Hint %d.</em> %s</p>'):format(i, html(hint)))
       end
@@ -445,8 +445,7 @@ local function lesson(div)
       return raw_block(table.concat(out, '\n', 1, at))
     end
     put(('<div class="verify" data-lesson="%s"><p>Write your prediction down, or let the '
-      .. 'terminal take it and verify: <code>make predict%s</code></p></div>'):format(
-      id, id:match('^%w+')))
+      .. 'terminal take it and verify: <code>make predict LESSON=%s</code></p></div>'):format(id, id))
     local hints = l.hint or {}
     for i, hint in ipairs(hints) do       -- each inside the one before: one by one
       put(('<details class="hint"><summary>Hint%s</summary><p>%s</p>'):format(

@@ -1,0 +1,257 @@
+/* What the layer's speed is, beside other ways to run it and beside the
+ * machine's own: `make bench`. Times are medians of repetitions in turn, all
+ * in one run; what counts is their ratio.
+ *
+ *   naive    one visit at a time
+ *   masked   every expert on every token, then the gates
+ *   padded   E buffers of C rows at capacity factor 1.25
+ *   grouped  rows sorted by expert, in tiles
+ *   dense    one block of hidden width K H: the same products, no routing
+ *
+ * GFLOP/s counts the useful operations, 4 K T D H forward and three times
+ * that with backward, whatever a layout computes beside them. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "moe.h"
+#ifdef MATRIX_ONEDNN
+#include <oneapi/dnnl/dnnl.h>
+#endif
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+static const struct shape { const char *name; size_t t, d, h, e, k; } shapes[] = {
+    {"S", 256, 64, 256, 4, 1}, {"S", 256, 64, 256, 4, 2}, {"M", 2048, 256, 1024, 8, 2},
+    {"L", 4096, 512, 2048, 8, 2}, {"F", 4096, 512, 512, 64, 6},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes, PEAK = 1024, LAYOUTS = 5, MOST = 64 };
+static const char *const layouts[LAYOUTS] = {"naive", "masked", "padded", "grouped", "dense"};
+
+struct bench {
+    struct shape s;
+    struct matrix x, y, dx, dy, out, din;
+    struct moe moe, grad;
+    struct moe_work work, slots; /* slots: with the padded layer's capacity */
+    struct ffn wide, dwide;
+    struct ffn_trace trace;      /* [T, H], and of the wide block */
+    struct ffn_trace wide_trace;
+    struct matrix pad_in, pad_out, pad_din, pad_dout; /* [E C, D] */
+    struct ffn_trace pad_trace;
+    size_t c;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void randomize(struct matrix m, struct random *r)
+{
+    for (size_t i = 0; i < m.rows * m.cols; i++) m.at[i] = (real)random_symmetric(r, 1);
+}
+
+/* With skew, 60 percent of the first choices are expert 0's. */
+static struct bench bench_new(struct shape s, int skew)
+{
+    struct random r = random_seeded(1);
+    struct moe_options o = {.width = s.d, .hidden = s.h, .experts = s.e, .top_k = s.k,
+        .gate = TOPK_RENORM, .activation = FFN_GELU};
+    struct bench b = {.s = s, .x = matrix_new(s.t, s.d), .y = matrix_new(s.t, s.d),
+        .dx = matrix_new(s.t, s.d), .dy = matrix_new(s.t, s.d), .out = matrix_new(s.t, s.d),
+        .din = matrix_new(s.t, s.d), .moe = {.options = o}, .work = moe_work_new(&o, s.t),
+        .trace = ffn_trace_new(s.t, s.h), .wide_trace = ffn_trace_new(s.t, s.k * s.h)};
+    b.moe = moe_new(o, &r), b.grad = moe_new(o, &r);
+    b.wide = ffn_new(s.d, s.k * s.h, FFN_GELU, &r), b.dwide = ffn_new(s.d, s.k * s.h, FFN_GELU, &r);
+    randomize(b.x, &r), randomize(b.dy, &r);
+    for (size_t t = 0; skew && t < s.t; t++) matrix_row(b.x, t)[0] = t % 5 < 3 ? 8 : -8;
+    for (size_t e = 0; skew && e < s.e; e++) b.moe.router.w.at[e] = e ? 0 : 4;
+    o.factor = 1.25;
+    b.c = capacity_slots(o.factor, s.t, s.k, s.e);
+    b.slots = moe_work_new(&o, s.t);
+    b.pad_in = matrix_new(s.e * b.c, s.d), b.pad_out = matrix_new(s.e * b.c, s.d);
+    b.pad_din = matrix_new(s.e * b.c, s.d), b.pad_dout = matrix_new(s.e * b.c, s.d);
+    b.pad_trace = ffn_trace_new(s.e * b.c, s.h);
+    return b;
+}
+
+static void bench_free(struct bench *b)
+{
+    struct matrix *all[] = {&b->x, &b->y, &b->dx, &b->dy, &b->out, &b->din, &b->pad_in,
+        &b->pad_out, &b->pad_din, &b->pad_dout};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) matrix_free(all[i]);
+    moe_free(&b->moe), moe_free(&b->grad), moe_work_free(&b->work), moe_work_free(&b->slots);
+    ffn_free(&b->wide), ffn_free(&b->dwide);
+    ffn_trace_free(&b->trace), ffn_trace_free(&b->wide_trace), ffn_trace_free(&b->pad_trace);
+}
+
+/* The expert's gate for token t, 0 if it was not chosen. */
+static real gate_of(const struct moe_work *w, size_t t, size_t e)
+{
+    for (size_t k = 0; k < w->routes.top_k; k++)
+        if (routes_expert(&w->routes, t, k) == e) return matrix_row(w->kept, t)[k];
+    return 0;
+}
+
+static void masked(struct bench *b, int back)
+{
+    size_t cells = b->s.t * b->s.d;
+    moe_route(&b->moe, b->x, &b->work);
+    memcpy(b->y.at, b->x.at, cells * sizeof(real));
+    for (size_t e = 0; e < b->s.e; e++) {
+        ffn_forward(&b->moe.expert[e], b->out, b->x, &b->trace);
+        for (size_t t = 0; t < b->s.t; t++) {
+            real g = gate_of(&b->work, t, e);
+            for (size_t d = 0; d < b->s.d; d++) {
+                matrix_row(b->y, t)[d] += g * matrix_row(b->out, t)[d];
+                matrix_row(b->out, t)[d] = g * matrix_row(b->dy, t)[d];
+            }
+        }
+        if (back) ffn_backward(&b->moe.expert[e], &b->grad.expert[e], b->din, b->out, b->x, &b->trace);
+        if (back) matrix_add(b->dx, b->dx, 1, b->din);
+    }
+}
+
+static struct matrix piece(const struct bench *b, struct matrix m, size_t e)
+{
+    return (struct matrix){b->c, m.cols, matrix_row(m, e * b->c)};
+}
+
+static void padded(struct bench *b, int back)
+{
+    struct moe layer = b->moe;
+    layer.options.factor = 1.25;
+    struct moe_work *w = &b->slots;
+    moe_route(&layer, b->x, w);
+    memset(b->pad_in.at, 0, b->pad_in.rows * b->s.d * sizeof(real));
+    memset(b->pad_dout.at, 0, b->pad_in.rows * b->s.d * sizeof(real));
+    for (size_t i = 0; i < b->s.t * b->s.k; i++)
+        if (w->capacity.slot[i] != CAPACITY_DROPPED) {
+            size_t row = w->routes.expert[i] * b->c + w->capacity.slot[i];
+            memcpy(matrix_row(b->pad_in, row), matrix_row(b->x, i / b->s.k), b->s.d * sizeof(real));
+            for (size_t d = 0; back && d < b->s.d; d++)
+                matrix_row(b->pad_dout, row)[d] = w->kept.at[i] * matrix_row(b->dy, i / b->s.k)[d];
+        }
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic)
+#endif
+    for (size_t e = 0; e < b->s.e; e++) {
+        struct ffn_trace t = {piece(b, b->pad_trace.pre, e), piece(b, b->pad_trace.hidden, e),
+                              piece(b, b->pad_trace.dpre, e)};
+        ffn_forward(&b->moe.expert[e], piece(b, b->pad_out, e), piece(b, b->pad_in, e), &t);
+        if (back) ffn_backward(&b->moe.expert[e], &b->grad.expert[e], piece(b, b->pad_din, e),
+                               piece(b, b->pad_dout, e), piece(b, b->pad_in, e), &t);
+    }
+    memcpy(b->y.at, b->x.at, b->s.t * b->s.d * sizeof(real));
+    for (size_t i = 0; i < b->s.t * b->s.k; i++)
+        if (w->capacity.slot[i] != CAPACITY_DROPPED) {
+            size_t row = w->routes.expert[i] * b->c + w->capacity.slot[i];
+            for (size_t d = 0; d < b->s.d; d++)
+                matrix_row(b->y, i / b->s.k)[d] += w->kept.at[i] * matrix_row(b->pad_out, row)[d];
+        }
+}
+
+static void run(struct bench *b, int layout, int back)
+{
+    if (layout == 0) {
+        moe_forward_naive(&b->moe, b->y, b->x, &b->work);
+        if (back) moe_backward_naive(&b->moe, &b->grad, b->dx, b->dy, b->x, &b->work);
+    }
+    if (layout == 1) masked(b, back);
+    if (layout == 2) padded(b, back);
+    if (layout == 3) {
+        moe_forward(&b->moe, b->y, b->x, &b->work);
+        if (back) moe_backward(&b->moe, &b->grad, b->dx, b->dy, b->x, &b->work);
+    }
+    if (layout == 4) {
+        ffn_forward(&b->wide, b->y, b->x, &b->wide_trace);
+        if (back) ffn_backward(&b->wide, &b->dwide, b->dx, b->dy, b->x, &b->wide_trace);
+    }
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *times, size_t n)
+{
+    qsort(times, n, sizeof *times, by_size);
+    return times[n / 2];
+}
+
+/* A product of 1024 x 1024 matrices, the machine's own measure. */
+static double peak_ms(void)
+{
+    static struct matrix a, b, c;
+    if (!a.at) a = matrix_new(PEAK, PEAK), b = matrix_new(PEAK, PEAK), c = matrix_new(PEAK, PEAK);
+    double start = now();
+    matmul(c, a, b);
+    return now() - start;
+}
+
+int main(int argc, char **argv)
+{
+    FILE *table = fopen(argc > 1 ? argv[1] : "build/bench.tsv", "w");
+    if (!table) { perror("bench: cannot write its table"); return 1; }
+    int threads = 1;
+    const char *products = "plain loops";
+#ifdef _OPENMP
+    threads = omp_get_max_threads();
+#endif
+#ifdef MATRIX_ONEDNN
+    const dnnl_version_t *v = dnnl_version();
+    char named[60];
+    snprintf(named, sizeof named, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
+    products = named;
+#endif
+    printf("products: %s; threads: %d\n", products, threads);
+    printf("%-8s %-8s %-8s %12s %9s %6s\n", "shape", "layout", "pass", "median ms", "GFLOP/s", "share");
+    fprintf(table, "# shape\tK\tlayout\tdirection\tmedian ms\tGFLOP/s\tshare of sgemm peak\n");
+    for (int skew = 0; skew < 2; skew++)
+        for (size_t i = 0; i < SHAPES; i++) {
+            struct bench b = bench_new(shapes[i], skew);
+            struct shape s = b.s;
+            double flops = 4.0 * (double)(s.k * s.t) * (double)(s.d * s.h);
+            double times[2][LAYOUTS][MOST], peak[MOST];
+            size_t counts[2][LAYOUTS] = {{0}}, rounds = flops < 1e8 ? 31 : flops < 1e10 ? 11 : 5;
+            for (size_t round = 0; round <= rounds; round++) { /* the first only warms up */
+                peak_ms();
+                peak[round ? round - 1 : 0] = peak_ms();
+                for (int back = 0; back < 2; back++)
+                    for (int layout = 0; layout < LAYOUTS; layout++) {
+                        int slow = layout == 0 || (layout == 1 && flops > 1e9);
+                        if (layout == 0 && (skew || flops > (back ? 1e8 : 1e10))) continue;
+                        if (slow && round > 2) continue;
+                        size_t inner = flops < 1e8 && layout > 1 ? 8 : 1;
+                        double start = now();
+                        for (size_t n = 0; n < inner; n++) run(&b, layout, back);
+                        double took = (now() - start) / (double)inner;
+                        if (round || slow) times[back][layout][counts[back][layout]++] = took;
+                    }
+            }
+            double peak_rate = 2.0 * PEAK * PEAK * PEAK / median(peak, rounds) / 1e6;
+            for (int back = 0; back < 2; back++)
+                for (int layout = 0; layout < LAYOUTS; layout++) {
+                    if (!counts[back][layout]) continue;
+                    double ms = median(times[back][layout], counts[back][layout]);
+                    double rate = (back ? 3 : 1) * flops / ms / 1e6;
+                    char name[20];
+                    snprintf(name, sizeof name, "%s%s", s.name, skew ? "-skew" : "");
+                    printf("%-6s %zu %-8s %-8s %12.3f %9.1f %6.2f\n", name, s.k, layouts[layout],
+                           back ? "both" : "forward", ms, rate, rate / peak_rate);
+                    fprintf(table, "%s\t%zu\t%s\t%s\t%.4f\t%.2f\t%.4f\n", name, s.k, layouts[layout],
+                            back ? "both" : "forward", ms, rate, rate / peak_rate);
+                    fflush(stdout);
+                }
+            printf("%-6s %zu sgemm    1024^3   %21.1f\n", s.name, s.k, peak_rate);
+            bench_free(&b);
+        }
+    if (fclose(table)) { perror("bench: the table could not be written in full"); return 1; }
+    return 0;
+}
