@@ -78,6 +78,9 @@ else ifeq ($(FLAVOR),fast)
   # OpenMP and oneDNN where they are found; without them the same results.
   compiles = $(shell echo '$1' | $(CC) -x c $2 -o /dev/null - $3 >/dev/null 2>&1 && echo yes)
   flags += $(CFLAGS) -march=native -Werror
+  ifeq ($(call compiles,int main(void) { return 0; },-mprefer-vector-width=512),yes)
+    flags += -mprefer-vector-width=512
+  endif
   ifeq ($(call compiles,int main(void) { return 0; },-fopenmp),yes)
     flags += -fopenmp
   endif
@@ -223,11 +226,21 @@ $(suite_names:%=test%): test%:
 $(BUILD)/bench: $(bench_object) $(call modules,$(units)) $(BUILD)/settings
 	$(link) $(libraries) -lm
 
-## make bench: how fast the layer is, beside other ways to run it (minutes)
+## make bench: the layer's speed beside other layouts, and PyTorch's if there (minutes)
+with_torch = $(firstword $(foreach python,python3 /usr/bin/python3,\
+    $(shell $(python) -c 'import torch' 2>/dev/null && echo $(python))))
+core = $(if $(shell grep -m 1 -o avx512f /proc/cpuinfo 2>/dev/null),OPENBLAS_CORETYPE=SkylakeX)
 .PHONY: bench
 bench:
 	@$(MAKE) --no-print-directory FLAVOR=fast build/fast/bench
-	@build/fast/bench build/bench.tsv
+	@printf '# shape\tK\tlayout\tdirection\tmedian ms\tGFLOP/s\tshare of sgemm peak\n' >build/bench.tsv
+	@for shape in S M L F; do \
+	    build/fast/bench build/bench.tsv $$shape || exit 1; \
+	    if [ -n "$(with_torch)" ]; then \
+	        $(core) $(with_torch) tests/bench_torch.py $$shape | tee -a build/bench.tsv || exit 1; \
+	    else echo "PyTorch is not installed: compared with ourselves alone"; fi; \
+	done
+	@echo "The table is build/bench.tsv."
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000

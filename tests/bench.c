@@ -197,7 +197,12 @@ static double peak_ms(void)
 
 int main(int argc, char **argv)
 {
-    FILE *table = fopen(argc > 1 ? argv[1] : "build/bench.tsv", "w");
+    if (argc != 3) {
+        fprintf(stderr, "bench: takes the table to add to and a shape, S, M, L or F "
+                "(try build/fast/bench build/bench.tsv S)\n");
+        return 2;
+    }
+    FILE *table = fopen(argv[1], "a");
     if (!table) { perror("bench: cannot write its table"); return 1; }
     int threads = 1;
     const char *products = "plain loops";
@@ -210,11 +215,11 @@ int main(int argc, char **argv)
     snprintf(named, sizeof named, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
     products = named;
 #endif
-    printf("products: %s; threads: %d\n", products, threads);
+    printf("shape %s, products by %s, %d threads\n", argv[2], products, threads);
     printf("%-8s %-8s %-8s %12s %9s %6s\n", "shape", "layout", "pass", "median ms", "GFLOP/s", "share");
-    fprintf(table, "# shape\tK\tlayout\tdirection\tmedian ms\tGFLOP/s\tshare of sgemm peak\n");
     for (int skew = 0; skew < 2; skew++)
         for (size_t i = 0; i < SHAPES; i++) {
+            if (strcmp(shapes[i].name, argv[2])) continue;
             struct bench b = bench_new(shapes[i], skew);
             struct shape s = b.s;
             double flops = 4.0 * (double)(s.k * s.t) * (double)(s.d * s.h);

@@ -62,12 +62,12 @@ static inline real real_exp(real x)
     x = x > 88 ? 88 : x < -87 ? -87 : x;
     real shifted = x * 1.44269504f + 12582912; /* 1.5 * 2^23 */
     real power = shifted - 12582912;           /* a whole number */
-    real f = x - power * 0.693145752f - power * 1.42860677e-6f;
+    real f = fmaf(power, -0.693145752f, x);
+    f = fmaf(power, -1.42860677e-6f, f);
     /* sum the series and set the exponent */
-    real p = 1.0f / 5040;
-    p = p * f + 1.0f / 720, p = p * f + 1.0f / 120;
-    p = p * f + 1.0f / 24, p = p * f + 1.0f / 6;
-    p = p * f + 0.5f, p = p * f + 1, p = p * f + 1;
+    real p = fmaf(1.0f / 720, f, 1.0f / 120);
+    p = fmaf(p, f, 1.0f / 24), p = fmaf(p, f, 1.0f / 6);
+    p = fmaf(p, f, 0.5f), p = fmaf(p, f, 1), p = fmaf(p, f, 1);
     uint32_t bits;
     memcpy(&bits, &shifted, sizeof bits);
     bits = (bits + 127) << 23; /* 2 ^ power as a float */
@@ -149,16 +149,17 @@ static void bend_row_backward(enum ffn_activation activation, size_t n,
 }
 
 /* sum the rows of a gradient */
-enum { COLUMNS = 64 };
+enum { COLUMNS = 128 };
 
 static void sum_rows(struct matrix out, struct matrix m)
 {
     for (size_t first = 0; first < m.cols; first += COLUMNS) {
         double sum[COLUMNS] = {0};
         size_t n = m.cols - first < COLUMNS ? m.cols - first : COLUMNS;
-        for (size_t t = 0; t < m.rows; t++)
-            for (size_t j = 0; j < n; j++)
-                sum[j] += (double)matrix_row(m, t)[first + j];
+        for (size_t t = 0; t < m.rows; t++) {
+            const real *row = matrix_row(m, t) + first;
+            for (size_t j = 0; j < n; j++) sum[j] += (double)row[j];
+        }
         for (size_t j = 0; j < n; j++)
             out.at[first + j] = (real)sum[j];
     }

@@ -51,8 +51,23 @@ static void expect_product(int fits, const char *product,
 }
 
 /* multiply with plain loops */
+/* multiply by a narrow matrix */
+static inline void narrow(struct matrix out, struct matrix a,
+                          struct matrix b, size_t n)
+{
+    MATRIX_PARALLEL(static)
+    for (size_t i = 0; i < a.rows; i++) {
+        real sum[8] = {0};
+        for (size_t k = 0; k < a.cols; k++)
+            for (size_t j = 0; j < n; j++)
+                sum[j] += a.at[i * a.cols + k] * b.at[k * n + j];
+        for (size_t j = 0; j < n; j++) out.at[i * n + j] = sum[j];
+    }
+}
 static void product(struct matrix out, struct matrix a, struct matrix b)
 {
+    if (b.cols == 4) { narrow(out, a, b, 4); return; }
+    if (b.cols == 8) { narrow(out, a, b, 8); return; }
     memset(out.at, 0, out.rows * out.cols * sizeof *out.at);
     for (size_t i = 0; i < a.rows; i++)
         for (size_t k = 0; k < a.cols; k++) {
@@ -62,6 +77,7 @@ static void product(struct matrix out, struct matrix a, struct matrix b)
         }
 }
 
+/* multiply with a side transposed */
 /* multiply with the left side transposed */
 static void product_tn(struct matrix out, struct matrix a,
                        struct matrix b)
@@ -108,8 +124,8 @@ static int handed_over(char ta, char tb, struct matrix out,
                        struct matrix a, struct matrix b)
 {
     size_t m = out.rows, n = out.cols, k = ta == 'T' ? a.rows : a.cols;
-    int small = m < 48 || n < 48 || k < 48;
-    if (small && m * n * k < 2097152) return 0;
+    size_t rows = ta == 'T' ? k : m, width = ta == 'T' ? m : k;
+    if (rows < 8 || width < 48 || n < 48) return 0;
     return dnnl_sgemm(ta, tb, (dnnl_dim_t)m, (dnnl_dim_t)n,
                       (dnnl_dim_t)k, 1, a.at, (dnnl_dim_t)a.cols,
                       b.at, (dnnl_dim_t)b.cols, 0, out.at,

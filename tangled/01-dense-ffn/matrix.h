@@ -26,6 +26,16 @@ void matmul_nt(struct matrix out, struct matrix a, struct matrix b);
 void matrix_add(struct matrix out, struct matrix a, real scale,
                 struct matrix b);
 
+/* let loops share their turns */
+/* Before a loop over n turns: static, or dynamic if uneven. */
+#define MATRIX_PRAGMA(text) _Pragma(#text)
+#ifdef _OPENMP
+#define MATRIX_PARALLEL(how) \
+    MATRIX_PRAGMA(omp parallel for schedule(how))
+#else
+#define MATRIX_PARALLEL(how)
+#endif
+
 /* Abort unless the matrix has this shape, e.g. "x [T, D]". */
 #define matrix_expect(matrix, rows, cols, name) \
     matrix_expect_at(__FILE__, __LINE__, matrix, rows, cols, name)

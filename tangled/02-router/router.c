@@ -58,7 +58,9 @@ void router_softmax(struct matrix probabilities, double *log_z,
 {
     matrix_expect(probabilities, logits.rows, logits.cols,
                   "probabilities [T, E]");
-    for (size_t t = 0; t < logits.rows && logits.cols; t++) {
+    if (!logits.cols) return;
+    MATRIX_PARALLEL(static)
+    for (size_t t = 0; t < logits.rows; t++) {
         double row = softmax_row(matrix_row(probabilities, t),
                                  matrix_row(logits, t), logits.cols);
         if (log_z) log_z[t] = row;

@@ -59,6 +59,7 @@ void topk_select(struct routes *routes, struct matrix logits)
 {
     matrix_expect(logits, routes->tokens, routes->experts,
                   "logits [T, E]");
+    MATRIX_PARALLEL(static)
     for (size_t t = 0; t < logits.rows; t++)
         select_row(routes->expert + t * routes->top_k,
                    matrix_row(logits, t), logits.cols, routes->top_k);
@@ -167,6 +168,7 @@ void topk_weigh_backward(const struct routes *routes,
     matrix_expect(dlogits, tokens, routes->experts, "dlogits [T, E]");
     matrix_expect(dgate, tokens, routes->top_k, "dgate [T, K]");
     matrix_expect(logits, tokens, routes->experts, "logits [T, E]");
+    MATRIX_PARALLEL(static)
     for (size_t t = 0; t < tokens; t++)
         weigh_row_backward(matrix_row(dlogits, t), routes, t, gate,
                            matrix_row(dgate, t), matrix_row(logits, t));

@@ -3,14 +3,7 @@
 #include "balance.h"
 #include "moe.h"
 
-/* say what may run in parallel */
 enum { TILE = 192 };
-#define PRAGMA(text) _Pragma(#text)
-#ifdef _OPENMP
-#define PARALLEL(how) PRAGMA(omp parallel for schedule(how))
-#else
-#define PARALLEL(how)
-#endif
 
 /* make and free a layer */
 struct moe moe_new(struct moe_options o, struct random *random)
@@ -61,7 +54,7 @@ static struct moe_rows rows_new(size_t hosts, size_t visits,
     struct moe_rows s = {.hosts = hosts, .visits = visits,
         .start = calloc(hosts + 1, sizeof *s.start),
         .place = calloc(2 * all + 1, sizeof *s.place),
-        .tile = calloc(hosts + all / TILE + 1, sizeof *s.tile)};
+        .tile = calloc(hosts + all / TILE + 4, sizeof *s.tile)};
     if (!s.start || !s.place || !s.tile) abort();
     s.visit = s.place + all;
     return s;
@@ -188,10 +181,10 @@ static void place_visits(const struct moe *moe, struct moe_work *w)
 }
 
 /* cut the pieces into tiles */
-static void cut_piece(struct moe_work *w, size_t e)
+static void cut_piece(struct moe_work *w, size_t e, size_t most)
 {
     size_t rows = w->sorted.start[e + 1] - w->sorted.start[e];
-    size_t parts = (rows + TILE - 1) / TILE;
+    size_t parts = (rows + most - 1) / most;
     for (size_t i = 0; i < parts; i++) {
         size_t first = rows * i / parts;
         w->sorted.tile[w->sorted.tiles++] = (struct moe_tile){e,
@@ -205,8 +198,10 @@ void moe_dispatch(const struct moe *moe, struct moe_work *w)
     size_t experts = moe->options.experts + moe->options.shared;
     count_rows(moe, w);
     place_visits(moe, w);
+    size_t most = w->sorted.rows / 3 + 1 < TILE
+                ? w->sorted.rows / 3 + 1 : TILE;
     w->sorted.tiles = 0;
-    for (size_t e = 0; e < experts; e++) cut_piece(w, e);
+    for (size_t e = 0; e < experts; e++) cut_piece(w, e, most);
 }
 
 /* run the experts on their rows */
@@ -256,7 +251,7 @@ void moe_experts(const struct moe *moe, struct matrix x,
                  struct moe_work *w)
 {
     expect_work(moe, x, w);
-    PARALLEL(dynamic)
+    MATRIX_PARALLEL(dynamic)
     for (size_t i = 0; i < w->sorted.tiles; i++)
         run_tile(moe, x, w, &w->sorted.tile[i]);
 }
@@ -275,7 +270,7 @@ void moe_combine(const struct moe *moe, struct matrix y,
     size_t visits = moe->options.top_k + moe->options.shared;
     expect_work(moe, x, w);
     matrix_expect(y, x.rows, x.cols, "y [T, D]");
-    PARALLEL(static)
+    MATRIX_PARALLEL(static)
     for (size_t t = 0; t < x.rows; t++) {
         copy_row(matrix_row(y, t), matrix_row(x, t), x.cols);
         /* add the rows of token t */
@@ -368,7 +363,7 @@ static void tiles_backward(const struct moe *moe, struct matrix dy,
 {
     for (size_t i = 0; i < w->dkept.rows * w->dkept.cols; i++)
         w->dkept.at[i] = 0; /* stays so where dropped */
-    PARALLEL(dynamic)
+    MATRIX_PARALLEL(dynamic)
     for (size_t i = 0; i < w->sorted.tiles; i++)
         tile_backward(moe, dy, w, &w->sorted.tile[i]);
 }
@@ -378,7 +373,7 @@ static void weights_backward(const struct moe *moe, struct moe *grad,
                              struct moe_work *w)
 {
     size_t n = moe->options.experts + moe->options.shared;
-    PARALLEL(dynamic)
+    MATRIX_PARALLEL(dynamic)
     for (size_t i = 0; i < 2 * n; i++) {
         struct ffn *g = &grad->expert[i / 2];
         struct moe_tile all = {i / 2, w->sorted.start[i / 2],
@@ -395,7 +390,7 @@ static void dispatch_backward(const struct moe *moe, struct matrix dx,
                               const struct moe_work *w)
 {
     size_t visits = moe->options.top_k + moe->options.shared;
-    PARALLEL(static)
+    MATRIX_PARALLEL(static)
     for (size_t t = 0; t < dx.rows; t++) {
         copy_row(matrix_row(dx, t), matrix_row(dy, t), dx.cols);
         /* add what comes back from the rows of token t */
