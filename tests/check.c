@@ -6,6 +6,9 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 #include "check.h"
 
 /* The Makefile says where the programs under test are, and how they are made. */
@@ -76,6 +79,9 @@ static struct check_output run_child(const char *command, void (*action)(void))
             execl("/bin/sh", "sh", "-c", command, (char *)NULL);
             _exit(127);
         }
+#ifdef _OPENMP
+        omp_set_num_threads(1); /* the fork has left the others behind */
+#endif
         action();
         fflush(NULL);
         _exit(0);
