@@ -379,6 +379,29 @@ static void rejected(void)
     }
 }
 
+#ifdef _OPENMP
+#include <omp.h>
+/* The same digits, whatever the number of threads. */
+static void any_threads(void)
+{
+    struct random r = check_random();
+    struct moe_options o = {.width = 64, .hidden = 96, .experts = 6, .top_k = 2, .shared = 1,
+        .gate = TOPK_RENORM, .activation = FFN_GELU, .factor = 1, .alpha = 0.1, .zeta = 0.1};
+    struct batch one = batch_of(o, 700, &r), four = batch_of(o, 700, &r);
+    int were = omp_get_max_threads();
+    omp_set_num_threads(1), pass(&one);
+    memcpy(four.x.at, one.x.at, 700 * 64 * sizeof(real)), memcpy(four.dy.at, one.dy.at, 700 * 64 * sizeof(real));
+    omp_set_num_threads(4);
+    moe_forward(&one.moe, four.y, four.x, &four.work);
+    moe_backward(&one.moe, &four.grad, four.dx, four.dy, four.x, &four.work);
+    omp_set_num_threads(were);
+    CU_ASSERT(gap(one.y, four.y) == 0 && gap(one.dx, four.dx) == 0);
+    CU_ASSERT(gap(one.grad.router.w, four.grad.router.w) == 0);
+    for (size_t e = 0; e < 7; e++) CU_ASSERT(ffn_gap(&one.grad.expert[e], &four.grad.expert[e]) == 0);
+    done(&one), done(&four);
+}
+#endif
+
 static struct batch breach;
 static struct matrix narrow;
 static void wrong_x(void) { moe_forward(&breach.moe, breach.y, narrow, &breach.work); }
@@ -603,6 +626,9 @@ SUITE(6) {
     check_case("the loss from the equations, differenced", equations);
 #ifdef COUNTS_ALLOCATIONS
     check_case("a pass allocates nothing", no_allocation);
+#endif
+#ifdef _OPENMP
+    check_case("the same digits with any number of threads", any_threads);
 #endif
     check_case("layers that cannot be are refused", rejected);
     check_case("broken contracts abort", contracts);
