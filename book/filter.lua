@@ -128,6 +128,9 @@ end
 local INDEXES = { { page = 'chunks.html', title = 'Index of chunks' },
   { page = 'identifiers.html', title = 'Index of identifiers' },
   { page = 'terms.html', title = 'Index of terms and notation' } }
+local BACK = pandoc.List { { page = 'bibliography.html', title = 'Bibliography' } }
+BACK:extend(INDEXES)
+BACK:insert { page = 'tests.html', title = 'The tests' }
 local function epub_file(target_page)
   for i, c in ipairs(refs.chapters) do
     if c.page == target_page then return ('ch%03d.xhtml'):format(i) end
@@ -201,6 +204,28 @@ local function folded(files)
   return files ~= ''
 end
 
+-- "Held by" the cases that would fail if the functions of a chunk were wrong.
+local SHOWN = 3
+local function held_by(bodies)
+  local out, seen, count, held = pandoc.List(), {}, 0, nil
+  for name in bodies:gmatch('%S+') do
+    for _, case in ipairs(refs.tests[name] or {}) do
+      if not seen[case.anchor] then
+        seen[case.anchor], count, held = true, count + 1, refs.tests[name]
+        if count <= SHOWN then
+          local claim = pandoc.Str('“' .. case.claim .. '”')
+          out:extend { pandoc.Str(count == 1 and 'Held by' or ','), pandoc.Space(),
+            HTML and not EPUB and pandoc.Link({ claim }, held.page .. '#' .. case.anchor) or claim }
+        end
+      end
+    end
+  end
+  if not held then return nil end
+  out:extend { pandoc.Str(count > SHOWN and (' and %d more in '):format(count - SHOWN) or ' in '),
+    pandoc.Code(held.suite), pandoc.Str('.') }
+  return out
+end
+
 local function chunk(div)
   local a, id = div.attributes, div.identifier
   local links, placed = {}, {}
@@ -258,6 +283,12 @@ local function chunk(div)
 
   local blocks = pandoc.List()
   local foot = div.content[2]
+  local held = held_by(a.bodies)
+  if held then
+    foot = foot or pandoc.Plain {}
+    if #foot.content > 0 then foot.content:insert(pandoc.Space()) end
+    foot.content:extend(held)
+  end
   if HTML then
     local anchors = ''
     for _, ident in ipairs(missing) do
@@ -908,7 +939,7 @@ local function contents(blocks, with_sections)
   for _, c in ipairs(refs.chapters) do
     out[#out + 1] = chapter_item(c, with_sections and c.page == page and sections(blocks))
   end
-  for _, index in ipairs(INDEXES) do out[#out + 1] = chapter_item(index) end
+  for _, part in ipairs(BACK) do out[#out + 1] = chapter_item(part) end
   return '<ol class="chapters">' .. table.concat(out, '\n') .. '</ol>'
 end
 
@@ -916,13 +947,14 @@ local function html_page(doc)
   local meta = doc.meta
   local function set(key, text) meta[key] = pandoc.MetaInlines { pandoc.RawInline('html', text) } end
   set('contents', contents(doc.blocks, true))
-  local order, i = {}, nil        -- of the book: chapters, then indexes
-  for _, list in ipairs { refs.chapters, INDEXES } do
+  local order, i = {}, nil        -- of the book: chapters, then its back
+  for _, list in ipairs { refs.chapters, BACK } do
     for _, c in ipairs(list) do
       order[#order + 1] = c
       if c.page == page then i = #order end
     end
   end
+  if not i then return end        -- a suite's page is no part of the order
   local c = order[i]
   if c.number then set('label', chapter_label(c)) end
   for key, other in pairs { previous = order[i - 1], next = order[i + 1] } do
@@ -1057,7 +1089,7 @@ function Pandoc(doc)
     local heading = EPUB and '<h2 id="answers">Answers</h2>\n' or '\\answers\n'
     doc.blocks:insert(at, raw_block(heading .. table.concat(answers, '\n')))
   end
-  -- Where a chapter cites, its references have a heading.
+  -- Where a chapter cites, its references have a heading. In print they are the book's.
   local cites, headed = false, false
   doc.blocks:walk {
     Cite = function() cites = true end,
@@ -1066,10 +1098,10 @@ function Pandoc(doc)
     end,
   }
   if HTML and not EPUB and page == 'index.html' then front(doc) end
-  if cites and not headed then
+  if cites and not headed and HTML and name ~= 'bibliography' then
     doc.blocks:insert(pandoc.Header(2, { pandoc.Str('Further'), pandoc.Space(),
-      pandoc.Str('reading') }, pandoc.Attr(EPUB and 'further-reading-' .. name or HTML and 'further-reading'
-      or label_of(page, 'further-reading'), { 'unnumbered' })))
+      pandoc.Str('reading') }, pandoc.Attr(EPUB and 'further-reading-' .. name or 'further-reading',
+      { 'unnumbered' })))
   end
   for _, key in ipairs { 'commands', 'tags' } do meta[key] = nil end
   if EPUB then

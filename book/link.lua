@@ -1,9 +1,11 @@
 -- Tie the chapters together. Input: the facts of every chapter, in the
 -- book's order. For each, write build/weave/NAME.refs with what its page
--- shows of the others; and write the two indexes. Unchanged files keep
--- their time stamps, so only pages with news are woven again.
+-- shows of the others; and write the pages of the back: bibliography, indexes,
+-- tests. Unchanged files keep their time stamps, so only pages with news are
+-- woven again.
 
 local common = dofile('book/common.lua')
+local suites = dofile('book/suites.lua')
 local FOLDER = 'build/weave/'
 
 local function has(list, item)
@@ -57,9 +59,12 @@ local function index_list(entries)
   return pandoc.Div({ pandoc.BulletList(items) }, pandoc.Attr('', { 'index' }))
 end
 
+local function heading(level, text, id)
+  return pandoc.Header(level, { pandoc.Str(text) }, pandoc.Attr(id or '', { 'unnumbered' }))
+end
+
 local function index_page(name, title, intro, ...)
-  local blocks = { pandoc.Header(1, { pandoc.Str(title) }, pandoc.Attr('', { 'unnumbered' })),
-    pandoc.Para(inlines(intro)), ... }
+  local blocks = { heading(1, title), pandoc.Para(inlines(intro)), ... }
   local doc = pandoc.Pandoc(blocks, pandoc.Meta and pandoc.Meta { name = name, pagetitle = title }
     or { name = pandoc.MetaString(name), pagetitle = pandoc.MetaString(title) })
   local text = pandoc.write(doc, 'json')
@@ -118,6 +123,37 @@ function Reader(input)
     end
   end
 
+  -- The suites, and the cases that a function's chunk names.
+  local all_suites, suite_of, defined = {}, {}, {}
+  for _, c in ipairs(chapters) do
+    local suite = c.number and suites.read(c.number, 'tests/test_chapter' .. c.number .. '.c')
+    suite_of[c.name] = suite
+    if suite then
+      suite.title = c.title
+      all_suites[#all_suites + 1] = suite
+    end
+    for name in pairs(c.defs) do defined[name] = true end
+  end
+  local function tests_of(c)
+    local tests = {}
+    for _, chunk in ipairs(c.chunks) do
+      for _, name in ipairs(chunk.bodies) do
+        local found
+        for _, suite in ipairs(suite_of[c.name] and { suite_of[c.name] } or all_suites) do
+          found = suites.holding(suite, name, defined)
+          if #found > 0 then
+            tests[name] = { suite = suite.path, page = suite.page }
+            for i, f in ipairs(found) do
+              tests[name][i] = { claim = f.case.claim, anchor = 'case-' .. f.case.name }
+            end
+            break
+          end
+        end
+      end
+    end
+    return tests
+  end
+
   local list = {}
   for i, c in ipairs(chapters) do
     list[i] = { name = c.name, page = c.page, number = c.number, title = c.title }
@@ -125,7 +161,7 @@ function Reader(input)
   local uses = {}        -- "chapter name" of a definition -> links
   for i, c in ipairs(chapters) do
     local refs = { chapters = list, place = i, labels = {}, close = {}, idents = {},
-      quotes = {} }
+      quotes = {}, tests = tests_of(c) }
     for _, id in ipairs(c.cites) do
       if labels[id] then refs.labels[id] = labels[id]
       else refs.close[id] = common.near(id, all_labels) end
@@ -212,13 +248,36 @@ function Reader(input)
   end
   entries = {}
   for _, key in ipairs(sorted(terms)) do entries[#entries + 1] = terms[key] end
-  local function head(text, id)
-    return pandoc.Header(2, { pandoc.Str(text) }, pandoc.Attr(id, { 'unnumbered' }))
-  end
   index_page('terms', 'Index of terms and notation', 'Where each term is defined, and what '
-    .. 'each letter means, by the section that says it.', head('Notation', 'notation'),
-    index_list(symbols), head('Terms', 'terms'), index_list(entries))
+    .. 'each letter means, by the section that says it.', heading(2, 'Notation', 'notation'),
+    index_list(symbols), heading(2, 'Terms', 'terms'), index_list(entries))
+
+  local blocks = {}
+  for _, suite in ipairs(all_suites) do
+    blocks[#blocks + 1] = heading(2, suite.chapter .. ' · ' .. suite.title, 'suite-' .. suite.chapter)
+    blocks[#blocks + 1] = suites.claims(suite)
+    index_page('test-' .. suite.chapter, 'Tests: ' .. suite.title, ('`%s`, as it is. '
+      .. '`make test%s` runs it, in three builds.'):format(suite.path, suite.chapter),
+      table.unpack(suites.blocks(suite)))
+  end
+  index_page('tests', 'The tests', 'What the book claims of its code, and what proves it. Each claim '
+    .. 'leads to the case that would fail if it were not so.', table.unpack(blocks))
+
+  -- The works that chapters cite, for citeproc to set, and who cites them.
+  local cited, keys = {}, {}
+  for _, c in ipairs(chapters) do
+    for _, key in ipairs(c.cited) do
+      if not cited[key] then
+        cited[key] = {}
+        keys[#keys + 1] = '@' .. key
+      end
+      table.insert(cited[key], { text = c.number or c.title, page = c.page })
+    end
+  end
+  index_page('bibliography', 'Bibliography', 'The works that the book cites, and the chapters that do.',
+    pandoc.Div({ pandoc.Para(inlines(#keys > 0 and '[' .. table.concat(keys, '; ') .. ']' or '')) },
+    pandoc.Attr('', { 'cited' })))
   common.update(FOLDER .. 'book.refs', 'return ' .. common.write {
-    chapters = list, labels = {}, close = {}, idents = {}, quotes = {} })
+    chapters = list, labels = {}, close = {}, idents = {}, quotes = {}, tests = {}, cited = cited })
   return pandoc.Pandoc({})
 end

@@ -1,6 +1,6 @@
 # From chapters to pages. Included by ../Makefile; everything runs from the root.
 #
-#   chapters/N.nw -noweb-> N.nwx -scan-> N.facts N.runs -link-> N.refs, indexes
+#   chapters/N.nw -noweb-> N.nwx -scan-> N.facts N.runs -link-> N.refs, the back
 #   N.runs and figures/N-* -run-> quoted/N.txt -> figures/N-*.svg and .pdf
 #   N.nwx, N.refs, quoted/N.txt, figures -pandoc-> N.html -> book/html/
 #                                                  N.tex  -> book/book.pdf
@@ -13,7 +13,9 @@ STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9][0-9]-*.nw))
     $(sort $(wildcard chapters/[A-Z]-*.nw)))
 DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9][0-9]-*.gp figures/[0-9][0-9]-*.dot))))
 INDEXES := chunks identifiers terms
-PAGES := $(patsubst 00-%,index,$(STEMS)) $(INDEXES)
+SUITE_FILES := $(wildcard $(foreach s,$(STEMS),tests/test_chapter$(call number,$s).c))
+BACK := bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
+PAGES := $(patsubst 00-%,index,$(STEMS)) $(BACK)
 # The pages bring their fonts, if all of them and woff2_compress are there.
 FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/fonts/truetype/dejavu \
     /usr/share/fonts/tex-gyre* /usr/share/texlive/texmf-dist/fonts/opentype/public/tex-gyre* \
@@ -28,7 +30,7 @@ LUNR := $(firstword $(wildcard /usr/share/javascript/lunr/lunr.min.js))
 SEARCH := $(if $(LUNR),lunr.js search.js)
 PUBLISHED := $(PAGES:%=%.html) style.css book.js $(SEARCH) $(FONTS)
 QUOTED := $(STEMS:%=build/quoted/%.txt)
-REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(INDEXES:%=$(WEAVE)/%.json)
+REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(BACK:%=$(WEAVE)/%.json)
 PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve $(if $(SEARCH),-M search=yes)
 
 # $(call keep,FILE): FILE.new becomes FILE unless it says the same.
@@ -111,7 +113,7 @@ promote: quoted
 # A chapter or a figure that comes or goes changes this list.
 $(WEAVE)/list: always
 	@mkdir -p $(@D)
-	@printf '%s\n' $(STEMS) $(DRAWN) >$@.new
+	@printf '%s\n' $(STEMS) $(DRAWN) $(SUITE_FILES) >$@.new
 	@$(call keep,$@)
 
 # noweb: first what every chapter defines, so that uses are found across chapters.
@@ -139,7 +141,8 @@ $(STEMS:%=$(WEAVE)/%.facts) $(STEMS:%=$(WEAVE)/%.runs): $(WEAVE)/%: $(WEAVE)/nam
 	@:
 $(foreach s,$(STEMS),$(eval $(WEAVE)/$s.facts $(WEAVE)/$s.runs: $(WEAVE)/$s.facts.stamp))
 
-$(WEAVE)/link.stamp: $(STEMS:%=$(WEAVE)/%.facts) $(WEAVE)/list book/link.lua book/common.lua
+$(WEAVE)/link.stamp: $(STEMS:%=$(WEAVE)/%.facts) $(WEAVE)/list book/link.lua book/suites.lua book/common.lua \
+    $(SUITE_FILES)
 	@$(PANDOC) -f book/link.lua -t plain -o $@.new $(filter %.facts,$^)
 	@mv $@.new $@
 $(REFS): $(WEAVE)/link.stamp
@@ -211,14 +214,11 @@ $(WEAVE)/$1.tex: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
 endef
 $(foreach s,$(STEMS),$(eval $(call page,$s)))
 
-$(INDEXES:%=build/html/%.html): build/html/%.html: $(WEAVE)/%.json \
-    $(WEAVE)/book.refs book/filter.lua book/page.html
+$(BACK:%=build/html/%.html): build/html/%.html: $(WEAVE)/%.json $(WEAVE)/book.refs $(PRESS) book/page.html
 	@mkdir -p $(@D)
-	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t html5 \
-	    --template book/page.html -o $@.new $< && mv $@.new $@
-$(INDEXES:%=$(WEAVE)/%.tex): %.tex: %.json $(WEAVE)/book.refs book/filter.lua
-	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t latex \
-	    --top-level-division=chapter -o $@.new $< && mv $@.new $@
+	@$(call weave,book) -f json -t html5 --mathml --template book/page.html -o $@.new $< && mv $@.new $@
+$(BACK:%=$(WEAVE)/%.tex): %.tex: %.json $(WEAVE)/book.refs $(PRESS)
+	@$(call weave,book) -f json -t latex --top-level-division=chapter -o $@.new $< && mv $@.new $@
 
 ## make epub: the book for e-readers, book/book.epub
 # Its date, and the PDF's, is that of the last commit of what it is made from, so
@@ -240,9 +240,9 @@ build/epub/$1.json: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
 	@$$(call weave,$1) -f book/reader.lua -M quoted=build/quoted/$1.txt -t json -o $$@.new $$< && mv $$@.new $$@
 endef
 $(foreach s,$(STEMS),$(eval $(call part,$s)))
-$(INDEXES:%=build/epub/%.json): build/epub/%.json: $(WEAVE)/%.json $(WEAVE)/book.refs book/filter.lua
+$(INDEXES:%=build/epub/%.json): build/epub/%.json: $(WEAVE)/%.json $(WEAVE)/book.refs $(PRESS)
 	@mkdir -p $(@D)
-	@$(PANDOC) -f json --lua-filter book/filter.lua -M refs=$(WEAVE)/book.refs -t json -o $@.new $< && mv $@.new $@
+	@$(call weave,book) -f json -t json -o $@.new $< && mv $@.new $@
 build/epub/cover.png: figures/00-routes.gp figures/style.gp build/figures/00-routes.data
 	@mkdir -p $(@D)
 	@gnuplot -e "set terminal pngcairo size 1200$(,)1600 font 'TeX Gyre Pagella$(,)26'; cover = 1; \
@@ -263,12 +263,13 @@ pdf:
 printed: build/pdf/book.pdf
 
 MAIN_PARTS := $(filter 0% 1%,$(filter-out 00-%,$(STEMS)))
-BACK_PARTS := $(filter-out $(MAIN_PARTS) 00-%,$(STEMS))
+APPENDICES := $(filter-out $(MAIN_PARTS) 00-%,$(STEMS))
+PRINTED_BACK := bibliography $(INDEXES)
 $(WEAVE)/parts.stamp: $(WEAVE)/list book/pages.mk
 	@printf '%s\n' $(patsubst %,'\input{$(WEAVE)/%}',$(filter 00-%,$(STEMS))) '\mainmatter' \
 	    $(patsubst %,'\input{$(WEAVE)/%}',$(MAIN_PARTS)) '\appendix' \
-	    $(patsubst %,'\input{$(WEAVE)/%}',$(BACK_PARTS)) '\backmatter' \
-	    $(patsubst %,'\input{$(WEAVE)/%}',$(INDEXES)) >$(WEAVE)/parts.tex.new
+	    $(patsubst %,'\input{$(WEAVE)/%}',$(APPENDICES)) '\backmatter' \
+	    $(patsubst %,'\input{$(WEAVE)/%}',$(PRINTED_BACK)) >$(WEAVE)/parts.tex.new
 	@$(call keep,$(WEAVE)/parts.tex)
 	@touch $@
 $(WEAVE)/parts.tex: $(WEAVE)/parts.stamp
@@ -276,7 +277,7 @@ $(WEAVE)/parts.tex: $(WEAVE)/parts.stamp
 
 # LaTeX runs until its page references have settled.
 build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
-    $(INDEXES:%=$(WEAVE)/%.tex) build/committed
+    $(PRINTED_BACK:%=$(WEAVE)/%.tex) build/committed
 	@mkdir -p $(@D)
 	@for run in 1 2 3 4; do \
 	    cp build/pdf/book.aux build/pdf/aux.old 2>/dev/null || :; \

@@ -78,6 +78,9 @@ local function read_noweb(input)
           if run then runs[run] = true end
           return m
         end)
+        if s:find('{{', 1, true) then
+          complain(line, 'a value opens with {{ here and does not close; write {{name|format}} on one line')
+        end
       end
     end
     prose[#prose + 1] = s
@@ -246,6 +249,15 @@ local function settle(chunks, number)
   return by_label
 end
 
+-- The functions whose bodies begin in a chunk.
+local function bodies_of(code)
+  local names = {}
+  for head, name in ('\n' .. code):gmatch('\n(%a[^;{}()=#\n]-)([%w_]+)%([^;{}]*%)%s*{') do
+    if not head:match('^static') then names[#names + 1] = name end
+  end
+  return names
+end
+
 -- What %def named: a tag (struct, enum, union) links only after its keyword.
 local function kinds_of(chunks)
   local kinds = {}
@@ -324,6 +336,7 @@ local function chunk_div(c, by_label, tangled)
     { 'prev', by_label[c.prev] and by_label[c.prev].id or '' },
     { 'next', by_label[c.next] and by_label[c.next].id or '' },
     { 'defines', table.concat(c.defines, ' ') },
+    { 'bodies', table.concat(bodies_of(plain_code(c)), ' ') },
     { 'uses', table.concat(names, ',') } }))
 end
 

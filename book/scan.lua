@@ -26,7 +26,7 @@ function Pandoc(doc)
     number = doc.meta.number and pandoc.utils.stringify(doc.meta.number),
     title = pandoc.utils.stringify(doc.meta.pagetitle),
     tags = lines(doc.meta.tags),
-    labels = {}, cites = {}, quotes = {}, chunks = {}, terms = {},
+    labels = {}, cites = {}, cited = {}, quotes = {}, chunks = {}, terms = {},
   }
   facts.page = facts.name:match('^00%-') and 'index.html' or facts.name .. '.html'
   local function label(id, anchor, number)
@@ -34,7 +34,7 @@ function Pandoc(doc)
       facts.labels[#facts.labels + 1] = { id = id, anchor = anchor, number = number }
     end
   end
-  local cited, quoted = {}, {}
+  local ours, theirs, quoted = {}, {}, {}
   local section = facts.number       -- where the walk is
   local means = {}                   -- of symbols that stand in a table's first column
   doc.blocks:walk {
@@ -53,6 +53,7 @@ function Pandoc(doc)
         facts.chunks[#facts.chunks + 1] = {
           id = d.identifier, title = a.title, number = a.number, index = tonumber(a.index),
           files = words(a.files), defines = words(a.defines), uses = words(a.uses, ","), used = words(a.used),
+          bodies = words(a.bodies),
         }
       elseif d.attributes.label then
         label(d.attributes.label, d.identifier, d.attributes.number)
@@ -79,7 +80,8 @@ function Pandoc(doc)
     end,
     Cite = function(c)
       for _, citation in ipairs(c.citations) do
-        if citation.id:match('^%a+:') then cited[citation.id] = true end
+        local set = citation.id:match('^%a+:') and ours or theirs
+        set[citation.id] = true
       end
     end,
     Str = function(s)
@@ -89,9 +91,11 @@ function Pandoc(doc)
       end
     end,
   }
-  for id in pairs(cited) do facts.cites[#facts.cites + 1] = id end
+  for id in pairs(ours) do facts.cites[#facts.cites + 1] = id end
+  for id in pairs(theirs) do facts.cited[#facts.cited + 1] = id end
   for name in pairs(quoted) do facts.quotes[#facts.quotes + 1] = name end
   table.sort(facts.cites)
+  table.sort(facts.cited)
   table.sort(facts.quotes)
   local runs = lines(doc.meta.commands)
   common.update('build/weave/' .. facts.name .. '.runs',

@@ -464,7 +464,7 @@ SUITE(3) {
     check_case("broken contracts abort and say so", broken_contracts);
     check_case("the three gates agree with their definitions", gates_by_definition);
     check_case("sigmoids that all round to zero", deep_sigmoids);
-    check_case("K = E: both softmaxes are one", all_kept);
+    check_case("K = E: softmax first or last, the same gates", all_kept);
     check_case("naive and gathered agree; exactly K T rows", naive_and_gathered);
     check_case("the layer agrees with its formula", by_formula);
     check_case("one expert is the dense block", one_expert_is_dense);

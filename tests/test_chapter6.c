@@ -623,7 +623,7 @@ SUITE(6) {
     check_case("both losses reach the router", losses_reach_the_router);
     check_case("a work can be used again", used_again);
     check_case("costs", costs);
-    check_case("the loss from the equations, differenced", equations);
+    check_case("the loss from the equations, and its differences", equations);
 #ifdef COUNTS_ALLOCATIONS
     check_case("a pass allocates nothing", no_allocation);
 #endif

@@ -818,7 +818,7 @@ SUITE(A) {
     check_case("experts in order, choices by number", experts_and_choices);
     check_case("wishes are one letter", wishes);
     check_case("an answer is right within the tolerance", judging);
-    check_case("the fuzzer's corpus breaks no promise", corpus);
+    check_case("odd answers and files break no promise", corpus);
     check_case("a record is a line, and only a whole line is a record", records_are_lines);
     check_case("the file is where XDG says", record_paths);
     check_case("lines are appended behind whatever there is", appending);

@@ -27,7 +27,7 @@ test('the outline has every chapter', () => {
     const xml = fs.readFileSync(path.join(folder, 'book.xml'), 'utf8')
     const outline = plain(xml.slice(xml.indexOf('<outline>')).replace(/<[^>]*>/g, '\n').replaceAll('&amp;', '&'))
     assert.notEqual(xml.indexOf('<outline>'), -1)
-    for (const title of [...titles, 'Index of chunks', 'Index of identifiers', 'Index of terms and notation'])
+    for (const title of [...titles, 'Bibliography', 'Index of chunks', 'Index of identifiers', 'Index of terms and notation'])
       assert.ok(outline.includes(plain(title)), title)
   } finally {
     fs.rmSync(folder, { recursive: true })
@@ -44,6 +44,13 @@ test('a chunk says on which page it is used', () => {
   const text = plain(run('pdftotext', '-f', '10', pdf, '-'))
   const uses = text.match(/Used in \d+\.\d+ \(p\. \d+\)/g)
   assert.ok(uses?.length > 100, String(uses?.length))
+})
+
+test('the works are listed once, in the bibliography', () => {
+  const text = plain(run('pdftotext', pdf, '-'))
+  const works = [...fs.readFileSync(path.join(site, 'bibliography.html'), 'utf8').matchAll(/<a href="(https?:[^"]*)"/g)].map((m) => m[1])
+  assert.ok(works.length > 10)
+  for (const work of works) assert.equal(text.replaceAll(' ', '').split(work.replaceAll('&amp;', '&') + '.').length, 2, work)
 })
 
 test('the text has the values that the pages show', () => {

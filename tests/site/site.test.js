@@ -16,8 +16,10 @@ const html = (name) => fs.readFileSync(path.join(site, name), 'utf8')
 
 test('every chapter has its page, and there is nothing else', () => {
   const expected = chapters.map((name) => name.startsWith('00-') ? 'index.html' : name.replace('.nw', '.html'))
+  const suites = fs.readdirSync(path.join(root, 'tests')).filter((name) => name.startsWith('test_chapter'))
+    .map((name) => name.replace('test_chapter', 'test-').replace('.c', '.html'))
   assert.deepEqual(fs.readdirSync(site).filter((name) => !name.endsWith('.woff2')).sort(),
-    [...expected, 'chunks.html', 'identifiers.html', 'terms.html', 'style.css', 'book.js', 'lunr.js', 'search.js'].sort())
+    [...expected, ...suites, 'bibliography.html', 'chunks.html', 'identifiers.html', 'terms.html', 'tests.html', 'style.css', 'book.js', 'lunr.js', 'search.js'].sort())
 })
 
 test('every link and fragment resolves, without a network', () => {
@@ -37,6 +39,20 @@ test('every link and fragment resolves, without a network', () => {
   }
   assert.deepEqual(lost, [])
   assert.ok(count > pages.length)
+})
+
+test('every claim of a suite is on the page of the tests, and its case on its own', () => {
+  let count = 0
+  for (const name of fs.readdirSync(path.join(root, 'tests')).filter((name) => name.startsWith('test_chapter'))) {
+    const text = fs.readFileSync(path.join(root, 'tests', name), 'utf8')
+    const there = name.replace('test_chapter', 'test-').replace('.c', '.html')
+    for (const [, claim, test] of text.matchAll(/check_case\(\s*"((?:[^"\\]|\\.)*)",\s*(\w+)\)/g)) {
+      assert.ok(unescaped(html('tests.html')).includes(`<a href="${there}#case-${test}">${claim.replace(/\\(.)/g, '$1')}</a>`), claim)
+      count++
+    }
+    assert.equal(html(there).replace(/<[^>]*>/g, '').match(/CU_ASSERT/g)?.length, text.match(/CU_ASSERT/g)?.length, name)
+  }
+  assert.ok(count > 100)
 })
 
 test('the HTML is valid', () => {

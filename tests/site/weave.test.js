@@ -148,12 +148,37 @@ const two = `# The second {#ch:second}
 As @fig:line and @ch:first say, {{1:one.share|%.2f}}.
 ${program(2, 'printf("two\\t%d %s\\n", one_twice(many), "one_twice");')}`
 
+const suite = `#include "one.h"
+static int doubled(int x) { return one_twice(x); }
+
+static void twice(void)
+{
+    CU_ASSERT(one_twice(2) == 4 && one.twice == 1);
+}
+
+static void through_a_helper(void)
+{
+    int many = 3;
+
+    CU_ASSERT(doubled(many) == 6);
+}
+
+static void nothing(void) { }
+
+SUITE(1) {
+    check_case("two \\"twos\\" are < 5", twice);
+    check_case("by a helper", through_a_helper);
+    check_case("nothing", nothing);
+}
+`
+
 before(() => {
   for (const part of ['Makefile', 'book', 'data', 'figures/style.gp'])
     fs.cpSync(path.join(root, part), file(part), { recursive: true,
       filter: (name) => !/book\/(html|book\.(pdf|epub))$/.test(name) })
   write('chapters/01-one.nw', one)
   write('chapters/02-two.nw', two)
+  write('tests/test_chapter1.c', suite)
   write('book/references.bib', '@book{knuth1984, author={Knuth, Donald}, title={Literate Programming}, year={1984}}\n')
   write('figures/01-line.gp', '# data: build/chapter1 --data line\nplot data using 1:2 with lines title "line"\n')
   made('html')
@@ -212,6 +237,21 @@ test('chunks link to their parts, identifiers to their definitions, not in comme
   assert.match(page('chunks'), /⟨double it⟩[^]*01-one.html#chunk-double-it-2/)
 })
 
+test('a function names the cases that hold it, and they are a page', () => {
+  const html = page('01-one')
+  assert.match(html, /Held by <a href="test-1\.html#case-twice">“two (&quot;|")twos(&quot;|") are &lt; 5”<\/a>, <a href="test-1\.html#case-through_a_helper">“by a helper”<\/a> in <code>tests\/test_chapter1\.c</)
+  assert.equal(html.match(/Held by/g).length, 1)
+  const cases = [...page('test-1').matchAll(/<div id="case-(\w+)"[^>]*>\s*<pre[^>]*>([^]*?)<\/pre>/g)]
+  assert.deepEqual(cases.map((m) => m[1]), ['doubled', 'twice', 'through_a_helper', 'nothing', 'SUITE'])
+  assert.match(cases[2][2].replace(/<[^>]*>/g, ''), /int many = 3;\n\n {4}CU_ASSERT\(doubled/)
+  assert.match(page('tests'), /<a href="test-1\.html#case-nothing">nothing<\/a>/)
+})
+
+test('the bibliography has the works that are cited, and by whom', () => {
+  assert.match(page('bibliography'), /id="ref-knuth1984"[^]*Literate Programming[^]*Cited in <a href="01-one\.html#top"[^>]*>1<\/a>\./)
+  assert.doesNotMatch(page('bibliography'), /class="cited"/)
+})
+
 test('terms and symbols are in the index and link to where they are defined', () => {
   assert.match(page('01-one'), /<dfn id="term-widget">widget<\/dfn>/)
   assert.match(page('terms'), /<math[^]*size of a <em>widget<\/em>[^]*<a href="01-one.html#term-w"[^>]*>1\.1<\/a>/)
@@ -252,6 +292,7 @@ test('an edit of what other pages show weaves them, too', () => {
 
 const mistakes = [
   ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
+  ['a value on two lines', '{{one.share|\n%.2f}}', /opens with \{\{ here and does not close/],
   ['a bad format', '{{one.share|%s}}', /allowed is a printf format/],
   ['a value in a formula', '$x = {{one.share}}$', /write \{\{=one\.share/],
   ['an unresolved reference', 'See @fig:lime.', /nothing is called @fig:lime; .*fig:line/],
@@ -317,7 +358,8 @@ test('a chapter that goes takes its page along, and its name from the others', (
   made('html')
   assert.doesNotMatch(page('01-one') + page('chunks') + page('identifiers'), /02-two\.html/)
   assert.deepEqual(fs.readdirSync(file('book/html')).filter((name) => !name.endsWith('.woff2')).sort(),
-    ['01-one.html', 'book.js', 'chunks.html', 'identifiers.html', 'lunr.js', 'search.js', 'style.css', 'terms.html'])
+    ['01-one.html', 'bibliography.html', 'book.js', 'chunks.html', 'identifiers.html', 'lunr.js', 'search.js', 'style.css',
+      'terms.html', 'test-1.html', 'tests.html'])
   write('chapters/01-one.nw', one)
   write('chapters/02-two.nw', two)
 })
