@@ -61,13 +61,14 @@ void charlm_embed(const struct charlm *model, struct matrix x,
                   const char *text)
 {
     matrix_expect(x, x.rows, model->embed.cols, "x [T, D]");
-    for (size_t t = 0; t < x.rows; t++)
-        for (size_t d = 0; d < x.cols; d++) {
-            real sum = 0;
-            for (size_t j = 0; j < CHARLM_CONTEXT; j++)
-                sum += embedding(model->embed, text, t, j)[d];
-            matrix_row(x, t)[d] = sum;
+    for (size_t t = 0; t < x.rows; t++) {
+        real *sum = matrix_row(x, t);
+        for (size_t d = 0; d < x.cols; d++) sum[d] = 0;
+        for (size_t j = 0; j < CHARLM_CONTEXT; j++) {
+            const real *to_add = embedding(model->embed, text, t, j);
+            for (size_t d = 0; d < x.cols; d++) sum[d] += to_add[d];
         }
+    }
 }
 
 /* guess the next character */
@@ -129,9 +130,9 @@ double charlm_gradient(const struct charlm *model, struct charlm *grad,
         grad->embed.at[i] = 0;
     for (size_t t = 0; t < work->x.rows; t++)
         for (size_t j = 0; j < CHARLM_CONTEXT; j++) {
+            const real *from = matrix_row(work->dx, t);
             real *to = embedding(grad->embed, text, t, j);
-            for (size_t d = 0; d < work->dx.cols; d++)
-                to[d] += matrix_row(work->dx, t)[d];
+            for (size_t d = 0; d < work->dx.cols; d++) to[d] += from[d];
         }
     return loss;
 }

@@ -193,8 +193,8 @@ static void learn_token(struct mixture *m, size_t t, char next)
         matrix_row(m->dgate, t)[k] = (real)(slope * 2 / BATCH);
         for (size_t d = 0; d < x.cols; d++) {
             real step = (real)RATE * 2 / BATCH * gate[k] * x.at[d];
-            for (size_t j = 0; j < v; j++)
-                matrix_row(e, d)[j] -= step * m->miss[j];
+            real *row = matrix_row(e, d), *miss = m->miss;
+            for (size_t j = 0; j < v; j++) row[j] -= step * miss[j];
         }
     }
 }
