@@ -15,16 +15,11 @@ struct matrix matrix_new(size_t rows, size_t cols)
     abort();
 }
 
-/* free and index a matrix */
+/* free a matrix */
 void matrix_free(struct matrix *matrix)
 {
     free(matrix->at);
     *matrix = (struct matrix){0, 0, NULL};
-}
-
-real *matrix_row(struct matrix matrix, size_t row)
-{
-    return matrix.at + row * matrix.cols;
 }
 
 /* refuse a shape that does not fit */

@@ -16,7 +16,11 @@ struct matrix { size_t rows, cols; real *at; };
 
 struct matrix matrix_new(size_t rows, size_t cols); /* all zero */
 void matrix_free(struct matrix *matrix);
-real *matrix_row(struct matrix matrix, size_t row);
+/* find a row */
+static inline real *matrix_row(struct matrix matrix, size_t row)
+{
+    return matrix.at + row * matrix.cols;
+}
 
 void matmul(struct matrix out, struct matrix a, struct matrix b);
 void matmul_tn(struct matrix out, struct matrix a, struct matrix b);
