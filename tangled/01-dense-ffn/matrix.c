@@ -47,22 +47,45 @@ static void expect_product(int fits, const char *product,
 
 /* multiply with plain loops */
 /* multiply by a narrow matrix */
-static inline void narrow(struct matrix out, struct matrix a,
-                          struct matrix b, size_t n)
+#ifdef __GNUC__
+/* multiply by four columns */
+typedef real four __attribute__((vector_size(4 * sizeof(real))));
+
+/* Columns c to c + 3 of out = a b, where a may be transposed: its next
+ * row is `down` numbers on, its next column `right`. */
+static void four_columns(struct matrix out, const real *a, size_t down,
+                         size_t right, struct matrix b, size_t c)
 {
-    MATRIX_PARALLEL(static)
-    for (size_t i = 0; i < a.rows; i++) {
-        real sum[8] = {0};
-        for (size_t k = 0; k < a.cols; k++)
-            for (size_t j = 0; j < n; j++)
-                sum[j] += a.at[i * a.cols + k] * b.at[k * n + j];
-        for (size_t j = 0; j < n; j++) out.at[i * n + j] = sum[j];
+    for (size_t done = 0; done < out.rows; done += 8) {
+        size_t i = done + 8 > out.rows ? out.rows - 8 : done;
+        four sum[8] = {{0}};
+        /* add up eight rows of four */
+        for (size_t k = 0; k < b.rows; k++) {
+            four factor;
+            memcpy(&factor, matrix_row(b, k) + c, sizeof factor);
+            for (size_t r = 0; r < 8; r++)
+                sum[r] += a[(i + r) * down + k * right] * factor;
+        }
+        for (size_t r = 0; r < 8; r++)
+            memcpy(matrix_row(out, i + r) + c, &sum[r], sizeof(four));
     }
 }
+
+static int narrow(struct matrix out, const real *a, size_t down,
+                  size_t right, struct matrix b)
+{
+    int fits = out.rows >= 8 && (b.cols == 4 || b.cols == 8);
+    for (size_t c = 0; fits && c < b.cols; c += 4)
+        four_columns(out, a, down, right, b, c);
+    return fits;
+}
+#else
+#define narrow(out, a, down, right, b) 0
+#endif
+
 static void product(struct matrix out, struct matrix a, struct matrix b)
 {
-    if (b.cols == 4) { narrow(out, a, b, 4); return; }
-    if (b.cols == 8) { narrow(out, a, b, 8); return; }
+    if (narrow(out, a.at, a.cols, 1, b)) return;
     memset(out.at, 0, out.rows * out.cols * sizeof *out.at);
     for (size_t i = 0; i < a.rows; i++)
         for (size_t k = 0; k < a.cols; k++) {
@@ -77,6 +100,7 @@ static void product(struct matrix out, struct matrix a, struct matrix b)
 static void product_tn(struct matrix out, struct matrix a,
                        struct matrix b)
 {
+    if (narrow(out, a.at, 1, a.cols, b)) return;
     memset(out.at, 0, out.rows * out.cols * sizeof *out.at);
     for (size_t k = 0; k < a.rows; k++)
         for (size_t i = 0; i < a.cols; i++) {
@@ -100,13 +124,20 @@ static real dot(const real *a, const real *b, size_t n)
 }
 
 /* fill the product with dot products */
-static void product_nt(struct matrix out, struct matrix a,
-                       struct matrix b)
+static inline void dots(struct matrix out, struct matrix a,
+                        struct matrix b, size_t n)
 {
     for (size_t i = 0; i < a.rows; i++)
         for (size_t j = 0; j < b.rows; j++)
-            out.at[i * out.cols + j] =
-                dot(matrix_row(a, i), matrix_row(b, j), a.cols);
+            matrix_row(out, i)[j] = dot(a.at + i * n, b.at + j * n, n);
+}
+
+static void product_nt(struct matrix out, struct matrix a,
+                       struct matrix b)
+{
+    if (a.cols == 4) dots(out, a, b, 4); /* unrolled for narrow ones */
+    else if (a.cols == 8) dots(out, a, b, 8);
+    else dots(out, a, b, a.cols);
 }
 
 /* multiply, fast or plain, and add */
