@@ -141,6 +141,61 @@ static void products(void)
     }
 }
 
+static double gelu(double z)
+{
+    return 0.5 * z * (1 + tanh(sqrt(2 / acos(-1)) * (z + 0.044715 * z * z * z)));
+}
+
+/* A column has the same digits whatever stands beside it: the products of
+ * routers' widths, 4 and 8, are added up in the order of all others. */
+static void narrow_products(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 200; round++) {
+        size_t m = random_below(&r, 30), k = random_below(&r, 30), n = round % 2 ? 4 : 8;
+        struct matrix a = check_matrix(&r, m, k, 1), b = check_matrix(&r, k, n, 1);
+        struct matrix wide = matrix_new(k, n + 1), at = transposed(a);
+        struct matrix out = matrix_new(m, n), more = matrix_new(m, n + 1), out_t = matrix_new(m, n);
+        for (size_t i = 0; i < k * n; i++) matrix_row(wide, i / n)[i % n] = b.at[i];
+        matmul(out, a, b), matmul(more, a, wide), matmul_tn(out_t, at, b);
+        for (size_t i = 0; i < m * n; i++)
+            CU_ASSERT(out.at[i] == matrix_row(more, i / n)[i % n] && out.at[i] == out_t.at[i]);
+        matrix_free(&a), matrix_free(&b), matrix_free(&wide), matrix_free(&at);
+        matrix_free(&out), matrix_free(&more), matrix_free(&out_t);
+        /* Inner width 4 or 8, and the same with a column of zeros. */
+        struct matrix x = check_matrix(&r, m, n, 1), y = check_matrix(&r, k, n, 1);
+        struct matrix x0 = matrix_new(m, n + 1), y0 = matrix_new(k, n + 1);
+        for (size_t i = 0; i < m * n; i++) matrix_row(x0, i / n)[i % n] = x.at[i];
+        for (size_t i = 0; i < k * n; i++) matrix_row(y0, i / n)[i % n] = y.at[i];
+        struct matrix dots = matrix_new(m, k), dots0 = matrix_new(m, k);
+        matmul_nt(dots, x, y), matmul_nt(dots0, x0, y0);
+        for (size_t i = 0; i < m * k; i++) CU_ASSERT(dots.at[i] == dots0.at[i]);
+        matrix_free(&x), matrix_free(&y), matrix_free(&x0), matrix_free(&y0);
+        matrix_free(&dots), matrix_free(&dots0);
+    }
+}
+
+/* GELU's own power of two, against the C library in double. */
+static void gelu_everywhere(void)
+{
+    struct random r = random_seeded(1);
+    struct ffn f = ffn_new(1, 1, FFN_GELU, &r);
+    f.w1.at[0] = f.w2.at[0] = 1;
+    struct matrix x = matrix_new(1, 1), y = matrix_new(1, 1);
+    struct ffn_trace trace = ffn_trace_new(1, 1);
+    for (int i = -4000; i <= 4000; i++) {
+        x.at[0] = (real)i / 64;
+        ffn_forward(&f, y, x, &trace);
+        CU_ASSERT(fabs((double)y.at[0] - gelu((double)x.at[0])) <= 3e-7 * fmax(1, fabs((double)x.at[0])));
+    }
+    CU_ASSERT_EQUAL(y.at[0], x.at[0]);
+    x.at[0] = -1e30f, ffn_forward(&f, y, x, &trace);
+    CU_ASSERT(fabs((double)y.at[0]) < 1e-7);
+    x.at[0] = 1e30f, ffn_forward(&f, y, x, &trace);
+    CU_ASSERT_EQUAL(y.at[0], x.at[0]);
+    ffn_free(&f), ffn_trace_free(&trace), matrix_free(&x), matrix_free(&y);
+}
+
 /* Every dimension of every product, one wrong at a time. */
 static void misfit_nn(void) { matmul(matrix_new(2, 7), matrix_new(2, 3), matrix_new(4, 7)); }
 static void misfit_tn(void) { matmul_tn(matrix_new(3, 7), matrix_new(2, 3), matrix_new(4, 7)); }
@@ -217,11 +272,6 @@ static void block_free(struct block *b)
 {
     ffn_free(&b->ffn), ffn_free(&b->grad), ffn_trace_free(&b->trace);
     matrix_free(&b->x), matrix_free(&b->y), matrix_free(&b->dx), matrix_free(&b->weight);
-}
-
-static double gelu(double z)
-{
-    return 0.5 * z * (1 + tanh(sqrt(2 / acos(-1)) * (z + 0.044715 * z * z * z)));
 }
 
 /* The formula, one number at a time. */
@@ -466,6 +516,8 @@ SUITE(1) {
     check_case("lines are what their domain says; sums are right", lines);
     check_case("text repeats from its seed", filled_text);
     check_case("the three products agree with the definition", products);
+    check_case("a column's digits do not depend on its neighbors", narrow_products);
+    check_case("GELU agrees with its formula, far out, too", gelu_everywhere);
     check_case("shapes that do not fit abort and say so", broken_shapes);
     check_case("the block agrees with its formula", forward_by_formula);
     check_case("parameters and FLOPs, counted two ways", costs);

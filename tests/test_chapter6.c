@@ -134,14 +134,19 @@ static void sorted_rows(void)
                 last[e]++, used++;
             }
         CU_ASSERT_EQUAL(used, w->sorted.rows);
-        size_t tiled = 0; /* tiles cover the pieces, none is too large or empty */
+        /* Tiles cover every row once, the largest first; none is too large or empty. */
+        size_t tiled = 0;
+        char *covered = calloc(w->sorted.rows + 1, 1);
         for (size_t i = 0; i < w->sorted.tiles; i++) {
             const struct moe_tile *tile = &w->sorted.tile[i];
-            CU_ASSERT(tile->rows > 0 && tile->rows <= 192 && tile->first == tiled);
-            CU_ASSERT(tile->first >= w->sorted.start[tile->expert]
-                      && tile->first + tile->rows <= w->sorted.start[tile->expert + 1]);
-            tiled += tile->rows;
+            CU_ASSERT(tile->rows > 0 && tile->rows <= 384 && tile->rows <= w->sorted.rows / 3 + 1);
+            CU_ASSERT(i == 0 || tile->rows <= tile[-1].rows);
+            CU_ASSERT_FATAL(tile->first >= w->sorted.start[tile->expert]
+                            && tile->first + tile->rows <= w->sorted.start[tile->expert + 1]);
+            for (size_t row = tile->first; row < tile->first + tile->rows; row++, tiled++)
+                CU_ASSERT(covered[row]++ == 0);
         }
+        free(covered);
         CU_ASSERT_EQUAL(tiled, w->sorted.rows);
         done(&b);
     }

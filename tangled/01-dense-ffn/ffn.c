@@ -52,35 +52,34 @@ void ffn_trace_free(struct ffn_trace *trace)
 }
 
 /* bend a number */
-/* take an exponential */
+/* raise two to a power */
 #ifdef REAL_DOUBLE
-static inline real real_exp(real x) { return exp(x); }
+static inline real power_of_two(real t) { return exp2(t); }
 #else
-/* exp, off by 2e-7 of it at most, for x from -87 to 88. */
-static inline real real_exp(real x)
+/* Off by 2e-7 of it at most, for t from -126 to 126. */
+static inline real power_of_two(real t)
 {
-    x = x > 88 ? 88 : x < -87 ? -87 : x;
-    real shifted = x * 1.44269504f + 12582912; /* 1.5 * 2^23 */
-    real power = shifted - 12582912;           /* a whole number */
-    real f = fmaf(power, -0.693145752f, x);
-    f = fmaf(power, -1.42860677e-6f, f);
-    /* sum the series and set the exponent */
-    real p = fmaf(1.0f / 720, f, 1.0f / 120);
-    p = fmaf(p, f, 1.0f / 24), p = fmaf(p, f, 1.0f / 6);
-    p = fmaf(p, f, 0.5f), p = fmaf(p, f, 1), p = fmaf(p, f, 1);
+    t = t > 126 ? 126 : t < -126 ? -126 : t;
+    real shifted = t + 12582912; /* 1.5 * 2^23: leaves a whole number */
+    real f = t - (shifted - 12582912);
+    /* sum the polynomial and set the exponent */
+    real p = fmaf(1.32647180e-3f, f, 9.67151858e-3f);
+    p = fmaf(p, f, 5.55073395e-2f), p = fmaf(p, f, 0.240222424f);
+    p = fmaf(p, f, 0.693147004f), p = fmaf(p, f, 1);
     uint32_t bits;
     memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + 127) << 23; /* 2 ^ power as a float */
+    bits = (bits + 127) << 23; /* 2 ^ the whole number, as a float */
     memcpy(&shifted, &bits, sizeof bits);
     return p * shifted;
 }
 #endif
 
-/* sigma(2 u): what GELU multiplies its argument with. */
+/* sigma(2 u): what GELU multiplies z with. In float off by 2e-7. */
 static inline real gelu_gate(real z)
 {
-    real cubed = (real)0.044715 * z * z * z;
-    return 1 / (1 + real_exp((real)-1.5957691216057308 * (z + cubed)));
+    real t = z * ((real)2.3022081981443250
+                  + (real)0.10294323958002350 * (z * z));
+    return 1 / (1 + power_of_two(-t));
 }
 
 /* bend a row */

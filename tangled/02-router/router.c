@@ -59,7 +59,6 @@ void router_softmax(struct matrix probabilities, double *log_z,
     matrix_expect(probabilities, logits.rows, logits.cols,
                   "probabilities [T, E]");
     if (!logits.cols) return;
-    MATRIX_PARALLEL(static)
     for (size_t t = 0; t < logits.rows; t++) {
         double row = softmax_row(matrix_row(probabilities, t),
                                  matrix_row(logits, t), logits.cols);

@@ -59,7 +59,6 @@ void topk_select(struct routes *routes, struct matrix logits)
 {
     matrix_expect(logits, routes->tokens, routes->experts,
                   "logits [T, E]");
-    MATRIX_PARALLEL(static)
     for (size_t t = 0; t < logits.rows; t++)
         select_row(routes->expert + t * routes->top_k,
                    matrix_row(logits, t), logits.cols, routes->top_k);

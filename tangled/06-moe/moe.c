@@ -3,7 +3,7 @@
 #include "balance.h"
 #include "moe.h"
 
-enum { TILE = 192 };
+enum { TILE = 384 };
 
 /* make and free a layer */
 struct moe moe_new(struct moe_options o, struct random *random)
@@ -92,6 +92,7 @@ void moe_work_free(struct moe_work *w)
 /* walk the layer both ways */
 /* walk the layer forward */
 /* route the tokens */
+/* route some of the tokens */
 /* refuse what does not fit the work */
 /* A shape that is none of a matrix, to be compared like one. */
 static struct matrix shape(size_t a, size_t b)
@@ -116,16 +117,41 @@ static void expect_work(const struct moe *moe, struct matrix x,
                   o->top_k, "the work's routes [E, K]");
 }
 
+/* cut some rows out */
+enum { PIECE = 128 };
+
+static struct matrix part(struct matrix m, const struct moe_tile *tile)
+{
+    return (struct matrix){tile->rows, m.cols,
+                           matrix_row(m, tile->first)};
+}
+
+static void route_piece(const struct moe *moe, struct matrix x,
+                        struct moe_work *w, size_t first)
+{
+    /* cut the piece */
+    size_t rows = x.rows - first < PIECE ? x.rows - first : PIECE;
+    struct moe_tile piece = {0, first, rows};
+    struct matrix z = part(w->z, &piece);
+    struct routes routes = w->routes;
+    routes.tokens = rows;
+    routes.expert += first * routes.top_k;
+    routes.gate = part(routes.gate, &piece);
+    router_forward(&moe->router, z, part(x, &piece));
+    router_softmax(part(w->p, &piece), w->log_z + first, z);
+    topk_select(&routes, z);
+    topk_weigh(&routes, moe->options.gate, z);
+}
+
 void moe_route(const struct moe *moe, struct matrix x,
                struct moe_work *w)
 {
     const struct moe_options *o = &moe->options;
     expect_work(moe, x, w);
     w->sorted.rows = w->sorted.tiles = 0;
-    router_forward(&moe->router, w->z, x);
-    router_softmax(w->p, w->log_z, w->z);
-    topk_select(&w->routes, w->z);
-    topk_weigh(&w->routes, o->gate, w->z);
+    MATRIX_PARALLEL(static)
+    for (size_t i = 0; i < (x.rows + PIECE - 1) / PIECE; i++)
+        route_piece(moe, x, w, i * PIECE);
     /* drop what is over the capacity */
     size_t slots = o->factor == 0 ? x.rows
         : capacity_slots(o->factor, x.rows, o->top_k, o->experts);
@@ -183,12 +209,16 @@ static void place_visits(const struct moe *moe, struct moe_work *w)
 /* cut the pieces into tiles */
 static void cut_piece(struct moe_work *w, size_t e, size_t most)
 {
-    size_t rows = w->sorted.start[e + 1] - w->sorted.start[e];
+    struct moe_rows *s = &w->sorted;
+    size_t rows = s->start[e + 1] - s->start[e];
     size_t parts = (rows + most - 1) / most;
     for (size_t i = 0; i < parts; i++) {
-        size_t first = rows * i / parts;
-        w->sorted.tile[w->sorted.tiles++] = (struct moe_tile){e,
-            w->sorted.start[e] + first, rows * (i + 1) / parts - first};
+        size_t first = rows * i / parts, place = s->tiles++;
+        struct moe_tile tile = {e, s->start[e] + first,
+                                rows * (i + 1) / parts - first};
+        for (; place && s->tile[place - 1].rows < tile.rows; place--)
+            s->tile[place] = s->tile[place - 1];
+        s->tile[place] = tile;
     }
 }
 
@@ -205,13 +235,7 @@ void moe_dispatch(const struct moe *moe, struct moe_work *w)
 }
 
 /* run the experts on their rows */
-/* cut a tile out */
-static struct matrix part(struct matrix m, const struct moe_tile *tile)
-{
-    return (struct matrix){tile->rows, m.cols,
-                           matrix_row(m, tile->first)};
-}
-
+/* cut the trace of a tile out */
 static struct ffn_trace trace_part(const struct moe_work *w,
                                    const struct moe_tile *tile)
 {
