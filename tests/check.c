@@ -290,7 +290,7 @@ static void check_help(int chapter)
         snprintf(shown, sizeof shown, "\n  %.*s ", (int)(end - line), line);
         holds(strstr(got.out, shown) != NULL, "--help names every option", shown, &got);
     }
-    static const char *const shared[] = {"--values", "--lessons", "--help"};
+    static const char *const shared[] = {"--values", "--lessons", "--version", "--help"};
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
         holds(strstr(got.out, shared[i]) != NULL, "--help names every option", shared[i], &got);
 
@@ -298,11 +298,29 @@ static void check_help(int chapter)
         char option[80];
         *end = '\0';
         if (sscanf(line, "  %79[a-z0-9-]", option) != 1 || strncmp(option, "--", 2)) continue;
-        if (!strcmp(option, "--help") || !strcmp(option, "--values") || !strcmp(option, "--lessons"))
-            continue;
+        int valueless = 0;
+        for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+            valueless |= !strcmp(option, shared[i]);
+        if (valueless) continue;
         check_rejects_values(option, line);
     }
     check_free(&named);
+    check_free(&got);
+}
+
+static void check_version(int chapter)
+{
+    struct check_output got = run_program("--version");
+    char words[80];
+    snprintf(words, sizeof words, "chapter%d of Where Tokens Go: %s, products by %s", chapter,
+             sizeof(real) == sizeof(double) ? "double" : "float",
+#ifdef MATRIX_ONEDNN
+             "oneDNN ");
+#else
+             "plain loops, ");
+#endif
+    holds(got.status == 0 && !*got.err && !strncmp(got.out, words, strlen(words)),
+          "--version says how it was built", "--version", &got);
     check_free(&got);
 }
 
@@ -315,6 +333,7 @@ void check_program(int chapter)
     check_values();
     check_quotes(chapter);
     check_help(chapter);
+    check_version(chapter);
     static const char *const bad[] = {
         "--no-such-option", "--no-such-option 3", "-x", "-", "--", "3", "''", "extra",
         "--values extra", "--help-me", "--values=1", "--lessons=",

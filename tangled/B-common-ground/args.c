@@ -8,6 +8,17 @@
 #include <string.h>
 #include "args.h"
 
+/* say whose products they are */
+#ifdef MATRIX_ONEDNN
+#include <oneapi/dnnl/dnnl_version.h>
+#define TEXT(number) #number
+#define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
+#define PRODUCTS "oneDNN " VERSION(DNNL_VERSION_MAJOR, \
+    DNNL_VERSION_MINOR, DNNL_VERSION_PATCH)
+#else
+#define PRODUCTS "plain loops"
+#endif
+
 /* complain about an argument */
 /* leave with a message */
 void args_reject(const struct args *args, const char *option,
@@ -106,7 +117,22 @@ static void print_help(const struct args *args)
             printf("%s %s", i ? "," : "", args->tables[i]);
         printf(args->tables[0] ? "\n" : "");
     }
-    printf("  %-12s print this\n", "--help");
+    printf("  %-12s print how it was built\n  %-12s print this\n",
+           "--version", "--help");
+}
+
+/* print the build */
+static void print_version(const struct args *args)
+{
+    const char *numbers = "float", *threads = "one thread";
+    #ifdef REAL_DOUBLE
+    numbers = "double";
+    #endif
+    #ifdef _OPENMP
+    threads = "threads by OpenMP";
+    #endif
+    printf("%s of Where Tokens Go: %s, products by %s, %s\n",
+           args->program, numbers, PRODUCTS, threads);
 }
 
 /* read a value */
@@ -216,6 +242,10 @@ struct args_request args_parse(const struct args *args,
         /* take an option without a value */
         if (!strcmp(argv[i], "--help")) {
             print_help(args);
+            exit(0);
+        }
+        if (!strcmp(argv[i], "--version")) {
+            print_version(args);
             exit(0);
         }
         if (args->tables && (!strcmp(argv[i], "--values")
