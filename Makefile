@@ -5,7 +5,9 @@ ARGS ?=
 SEED ?= 1
 AUTHOR ?=
 FLAVOR ?=
-BUILD ?= build$(AUTHOR:%=/author)$(FLAVOR:%=/%)
+WITHOUT ?=
+hyphenated = $(if $1,-without-$(subst $(empty) ,-,$(strip $1)))
+BUILD ?= build$(AUTHOR:%=/author)$(FLAVOR:%=/%)$(call hyphenated,$(WITHOUT))
 CFLAGS ?= -O3 -g
 
 hash := \#
@@ -75,16 +77,17 @@ else ifeq ($(FLAVOR),sanitize)
 else ifeq ($(FLAVOR),double)
   flags += $(CFLAGS) -Werror -DREAL_DOUBLE
 else ifeq ($(FLAVOR),fast)
-  # OpenMP and oneDNN where they are found; without them the same results.
+  # OpenMP and oneDNN where they are found; without them, as with WITHOUT="openmp onednn",
+  # the same results.
   compiles = $(shell echo '$1' | $(CC) -x c $2 -o /dev/null - $3 >/dev/null 2>&1 && echo yes)
   flags += $(CFLAGS) -march=native -Werror
   ifeq ($(call compiles,int main(void) { return 0; },-mprefer-vector-width=512),yes)
     flags += -mprefer-vector-width=512
   endif
-  ifeq ($(call compiles,int main(void) { return 0; },-fopenmp),yes)
+  ifeq ($(filter openmp,$(WITHOUT))$(call compiles,int main(void) { return 0; },-fopenmp),yes)
     flags += -fopenmp
   endif
-  ifeq ($(call compiles,int main(void) { return 0; },-include oneapi/dnnl/dnnl.h,-ldnnl),yes)
+  ifeq ($(filter onednn,$(WITHOUT))$(call compiles,int main(void) { return 0; },-include oneapi/dnnl/dnnl.h,-ldnnl),yes)
     flags += -DMATRIX_ONEDNN
     libraries += -ldnnl
   endif
@@ -230,17 +233,25 @@ $(BUILD)/bench: $(bench_object) $(call modules,$(units)) $(BUILD)/settings
 with_torch = $(firstword $(foreach python,python3 /usr/bin/python3,\
     $(shell $(python) -c 'import torch' 2>/dev/null && echo $(python))))
 core = $(if $(shell grep -m 1 -o avx512f /proc/cpuinfo 2>/dev/null),OPENBLAS_CORETYPE=SkylakeX)
-.PHONY: bench
+.PHONY: bench measure
 bench:
-	@$(MAKE) --no-print-directory FLAVOR=fast build/fast/bench
 	@printf '# shape\tK\tlayout\tdirection\tmedian ms\tGFLOP/s\tshare of sgemm peak\n' >build/bench.tsv
 	@for shape in S M L F; do \
-	    build/fast/bench build/bench.tsv $$shape || exit 1; \
+	    $(MAKE) --no-print-directory FLAVOR=fast WHAT=$$shape TABLE=build/bench.tsv measure || exit 1; \
 	    if [ -n "$(with_torch)" ]; then \
 	        $(core) $(with_torch) tests/bench_torch.py $$shape | tee -a build/bench.tsv || exit 1; \
 	    else echo "PyTorch is not installed: compared with ourselves alone"; fi; \
 	done
-	@echo "The table is build/bench.tsv."
+	@printf '# what grows\tto\tlayer, ms\tdense K H, ms\tdense E H, ms\n' >build/growth.tsv
+	@$(MAKE) --no-print-directory FLAVOR=fast WHAT=growth TABLE=build/growth.tsv measure
+	@printf '# naive forward, ms\ttiles forward\tnaive both\ttiles both\n' >build/steps.tsv
+	@for without in 'openmp onednn' onednn ''; do \
+	    $(MAKE) --no-print-directory FLAVOR=fast WITHOUT="$$without" WHAT=steps TABLE=build/steps.tsv measure || exit 1; \
+	done
+	@echo "The tables are build/bench.tsv, build/growth.tsv and build/steps.tsv."
+
+measure: $(BUILD)/bench
+	@$< $(TABLE) $(WHAT)
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000

@@ -195,11 +195,69 @@ static double peak_ms(void)
     return now() - start;
 }
 
+/* How the layer's forward time grows with T, E and K, beside two dense blocks:
+ * of the same active hidden width K H, and of the width of all experts, E H. */
+static void growth(FILE *table)
+{
+    enum { POINTS = 21, TIMES = 9 };
+    static const struct { char what; size_t t, e, k; } points[POINTS] = {
+        {'T', 8, 8, 2}, {'T', 32, 8, 2}, {'T', 128, 8, 2}, {'T', 512, 8, 2}, {'T', 2048, 8, 2}, {'T', 8192, 8, 2},
+        {'E', 1024, 2, 2}, {'E', 1024, 4, 2}, {'E', 1024, 8, 2}, {'E', 1024, 16, 2}, {'E', 1024, 32, 2},
+        {'E', 1024, 64, 2}, {'E', 1024, 128, 2},
+        {'K', 1024, 8, 1}, {'K', 1024, 8, 2}, {'K', 1024, 8, 3}, {'K', 1024, 8, 4}, {'K', 1024, 8, 5},
+        {'K', 1024, 8, 6}, {'K', 1024, 8, 7}, {'K', 1024, 8, 8}};
+    for (size_t i = 0; i < POINTS; i++) {
+        struct shape s = {"growth", points[i].t, 256, 512, points[i].e, points[i].k};
+        struct bench b = bench_new(s, 0);
+        struct random r = random_seeded(1);
+        struct ffn whole = ffn_new(s.d, s.e * s.h, FFN_GELU, &r);
+        struct ffn_trace trace = ffn_trace_new(s.t, s.e * s.h);
+        double times[3][TIMES];
+        size_t inner = 1 + 200000 / (s.t * s.k * s.h);
+        for (int round = -1; round < TIMES; round++)
+            for (int layout = 0; layout < 3; layout++) {
+                double start = now();
+                for (size_t n = 0; n < inner; n++) {
+                    if (layout < 2) run(&b, layout ? 4 : 3, 0);
+                    else ffn_forward(&whole, b.y, b.x, &trace);
+                }
+                times[layout][round < 0 ? 0 : round] = (now() - start) / (double)inner;
+            }
+        size_t x = points[i].what == 'T' ? s.t : points[i].what == 'E' ? s.e : s.k;
+        double layer = median(times[0], TIMES), active = median(times[1], TIMES), all = median(times[2], TIMES);
+        printf("%c %6zu %10.4f ms %10.4f %10.4f   %5.2f %5.2f\n", points[i].what, x, layer, active, all,
+               layer / active, layer / all);
+        fprintf(table, "%c\t%zu\t%.4f\t%.4f\t%.4f\n", points[i].what, x, layer, active, all);
+        ffn_free(&whole), ffn_trace_free(&trace), bench_free(&b);
+    }
+}
+
+/* The naive layer and this one at shape M, by the build that this is. The way
+ * back one visit at a time takes seconds, so it is taken once. */
+static void steps(FILE *table)
+{
+    enum { TIMES = 7 };
+    struct bench b = bench_new(shapes[2], 0);
+    double times[4][TIMES];
+    for (int round = -1; round < TIMES; round++)
+        for (int what = 0; what < 4; what++) {
+            if (what == 2 && round >= 0) { times[2][round] = times[2][0]; continue; }
+            double start = now();
+            run(&b, what % 2 ? 3 : 0, what > 1);
+            times[what][round < 0 ? 0 : round] = now() - start;
+        }
+    double naive = median(times[0], TIMES), layer = median(times[1], TIMES);
+    printf("forward: naive %.2f ms, sorted into tiles %.2f ms; both: %.2f ms, %.2f ms\n", naive, layer,
+           times[2][0], median(times[3], TIMES));
+    fprintf(table, "%.2f\t%.2f\t%.2f\t%.2f\n", naive, layer, times[2][0], median(times[3], TIMES));
+    bench_free(&b);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
-        fprintf(stderr, "bench: takes the table to add to and a shape, S, M, L or F "
-                "(try build/fast/bench build/bench.tsv S)\n");
+        fprintf(stderr, "bench: takes the table to add to and what to measure: a shape, S, M, L or F, "
+                "or growth or steps (try build/fast/bench build/bench.tsv S)\n");
         return 2;
     }
     FILE *table = fopen(argv[1], "a");
@@ -215,8 +273,10 @@ int main(int argc, char **argv)
     snprintf(named, sizeof named, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
     products = named;
 #endif
-    printf("shape %s, products by %s, %d threads\n", argv[2], products, threads);
-    printf("%-8s %-8s %-8s %12s %9s %6s\n", "shape", "layout", "pass", "median ms", "GFLOP/s", "share");
+    printf("%s, products by %s, %d threads\n", argv[2], products, threads);
+    if (!strcmp(argv[2], "growth")) growth(table);
+    else if (!strcmp(argv[2], "steps")) steps(table);
+    else printf("%-8s %-8s %-8s %12s %9s %6s\n", "shape", "layout", "pass", "median ms", "GFLOP/s", "share");
     for (int skew = 0; skew < 2; skew++)
         for (size_t i = 0; i < SHAPES; i++) {
             if (strcmp(shapes[i].name, argv[2])) continue;
@@ -234,6 +294,7 @@ int main(int argc, char **argv)
                         if (layout == 0 && (skew || flops > (back ? 1e8 : 1e10))) continue;
                         if (slow && round > 2) continue;
                         size_t inner = flops < 1e8 && layout > 1 ? 8 : 1;
+                        if (flops < 1e10 && !slow) run(&b, layout, back); /* warm, as the peak's */
                         double start = now();
                         for (size_t n = 0; n < inner; n++) run(&b, layout, back);
                         double took = (now() - start) / (double)inner;

@@ -5,11 +5,12 @@
 /* make a matrix */
 struct matrix matrix_new(size_t rows, size_t cols)
 {
-    size_t most = (size_t)-1 / sizeof(real) - 1;
+    size_t most = ((size_t)-1 - 64) / sizeof(real);
     struct matrix m = {rows, cols, NULL};
+    size_t bytes = rows * cols * sizeof *m.at / 64 * 64 + 64;
     if (!cols || rows <= most / cols)
-        m.at = calloc(rows * cols + 1, sizeof *m.at);
-    if (m.at) return m;
+        m.at = aligned_alloc(64, bytes); /* at a cache line */
+    if (m.at) return memset(m.at, 0, bytes), m;
     fprintf(stderr, "matrix.c: no memory for a matrix [%zu, %zu]; "
             "make it smaller\n", rows, cols);
     abort();
