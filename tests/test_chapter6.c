@@ -345,10 +345,12 @@ static void equations(void)
 #define COUNTS_ALLOCATIONS
 /* glibc lets a program put its own allocator in front. */
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
 void *malloc(size_t n);
 void *calloc(size_t n, size_t size);
 void *realloc(void *old, size_t n);
 static size_t allocations;
+void *aligned_alloc(size_t align, size_t n) { allocations++; return __libc_memalign(align, n); }
 void *malloc(size_t n) { allocations++; return __libc_malloc(n); }
 void *calloc(size_t n, size_t size) { allocations++; return __libc_calloc(n, size); }
 void *realloc(void *old, size_t n) { allocations++; return __libc_realloc(old, n); }
