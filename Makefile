@@ -235,16 +235,16 @@ with_torch = $(firstword $(foreach python,python3 /usr/bin/python3,\
 core = $(if $(shell grep -m 1 -o avx512f /proc/cpuinfo 2>/dev/null),OPENBLAS_CORETYPE=SkylakeX)
 .PHONY: bench measure
 bench:
-	@printf '# shape\tK\tlayout\tdirection\tmedian ms\tGFLOP/s\tshare of sgemm peak\n' >build/bench.tsv
+	@printf '# shape:\tK:\tlayout:\tdirection:\tmedian ms\tGFLOP/s\tshare of sgemm peak\n' >build/bench.tsv
 	@for shape in S M L F; do \
 	    $(MAKE) --no-print-directory FLAVOR=fast WHAT=$$shape TABLE=build/bench.tsv measure || exit 1; \
 	    if [ -n "$(with_torch)" ]; then \
 	        $(core) $(with_torch) tests/bench_torch.py $$shape | tee -a build/bench.tsv || exit 1; \
 	    else echo "PyTorch is not installed: compared with ourselves alone"; fi; \
 	done
-	@printf '# what grows\tto\tlayer, ms\tdense K H, ms\tdense E H, ms\n' >build/growth.tsv
+	@printf '# what grows:\tto:\tms\tof dense K H\tof dense E H\n' >build/growth.tsv
 	@$(MAKE) --no-print-directory FLAVOR=fast WHAT=growth TABLE=build/growth.tsv measure
-	@printf '# naive forward, ms\ttiles forward\tnaive both\ttiles both\n' >build/steps.tsv
+	@printf '# step:\tforward ms\ttimes\tboth ms\tboth times\n' >build/steps.tsv
 	@for without in 'openmp onednn' onednn ''; do \
 	    $(MAKE) --no-print-directory FLAVOR=fast WITHOUT="$$without" WHAT=steps TABLE=build/steps.tsv measure || exit 1; \
 	done
@@ -272,9 +272,10 @@ do-press = tests/press
 do-strict = $(MAKE) --no-print-directory FLAVOR=strict suites
 do-sanitize = $(MAKE) --no-print-directory FLAVOR=sanitize suites
 do-double = $(MAKE) --no-print-directory FLAVOR=double suites
+do-fast = $(MAKE) --no-print-directory FLAVOR=fast SUITES="1 2 3 5 6" suites && build/fast/chapter6 --version
 do-quoted = $(MAKE) --no-print-directory check-quoted
 do-pages = $(MAKE) --no-print-directory test-pages
-steps := sanitize double tangled lint press strict quoted pages
+steps := sanitize double tangled lint press strict fast quoted pages
 logs := $(steps:%=build/test/%.log)
 
 .PHONY: test steps

@@ -150,7 +150,8 @@ $(REFS): $(WEAVE)/link.stamp
 
 # Runs: a chapter quotes its own program and those before it.
 define quote
-build/quoted/$1.stamp: $(WEAVE)/$1.runs $(WEAVE)/list $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1)
+build/quoted/$1.stamp: $(WEAVE)/$1.runs $(WEAVE)/list $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1) \
+    $(wildcard figures/data/$(firstword $(subst -, ,$1))-*.tsv) book/measured
 	@mkdir -p $$(@D)
 	@{ cat $$<; $(foreach f,$(call figures_of,$1),sed -n 's/^[#/ ]*data: *//p' $(call script,$f);) } | \
 	    sort -u | while IFS= read -r run; do \

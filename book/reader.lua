@@ -28,7 +28,7 @@ local function slug(title)
   return s == '' and 'chunk' or s
 end
 
--- {{1:name ARGS|format}} as a mark: run, name and format, tab-separated.
+-- {{1:name ARGS|format}} or {{measured TABLE name|format}} as a mark: run, name and format, tab-separated.
 local function value_mark(inner, number, line)
   local kind, rest = 'v', inner
   if rest:sub(1, 1) == '=' then kind, rest = 'p', rest:sub(2) end
@@ -36,6 +36,11 @@ local function value_mark(inner, number, line)
   if other then number, rest = other, after end
   local what, format = rest:match('^(.-)|(.*)$')
   if not what then what, format = rest, '' end
+  local tsv, cell = what:match('^%s*measured%s+([%w-]+)%s+([%w_.-]+)%s*$')
+  if tsv then
+    local run = 'book/measured figures/data/' .. tsv .. '.tsv'
+    return mark(kind, table.concat({ run, cell, format, line }, '\t')), run
+  end
   local name, args = what:match('^%s*([%w_.%-]+)%s*(.-)%s*$')
   if not name then
     complain(line, ('{{%s}} names no value; write {{name}}, {{name|%%.2f}} or '

@@ -227,7 +227,7 @@ static void growth(FILE *table)
         double layer = median(times[0], TIMES), active = median(times[1], TIMES), all = median(times[2], TIMES);
         printf("%c %6zu %10.4f ms %10.4f %10.4f   %5.2f %5.2f\n", points[i].what, x, layer, active, all,
                layer / active, layer / all);
-        fprintf(table, "%c\t%zu\t%.4f\t%.4f\t%.4f\n", points[i].what, x, layer, active, all);
+        fprintf(table, "%c\t%zu\t%.4f\t%.3f\t%.3f\n", points[i].what, x, layer, layer / active, layer / all);
         ffn_free(&whole), ffn_trace_free(&trace), bench_free(&b);
     }
 }
@@ -247,9 +247,17 @@ static void steps(FILE *table)
             times[what][round < 0 ? 0 : round] = now() - start;
         }
     double naive = median(times[0], TIMES), layer = median(times[1], TIMES);
-    printf("forward: naive %.2f ms, sorted into tiles %.2f ms; both: %.2f ms, %.2f ms\n", naive, layer,
-           times[2][0], median(times[3], TIMES));
-    fprintf(table, "%.2f\t%.2f\t%.2f\t%.2f\n", naive, layer, times[2][0], median(times[3], TIMES));
+    double naive_both = times[2][0], both = median(times[3], TIMES);
+    char name[40] = "sorted into tiles";
+#ifdef MATRIX_ONEDNN
+    snprintf(name, sizeof name, "oneDNN's product");
+#elif defined _OPENMP
+    snprintf(name, sizeof name, "%d threads", omp_get_max_threads());
+#else
+    fprintf(table, "naive\t%.2f\t1\t%.2f\t1\n", naive, naive_both);
+#endif
+    printf("naive %.2f ms forward, %.2f both; %s %.2f, %.2f\n", naive, naive_both, name, layer, both);
+    fprintf(table, "%s\t%.2f\t%.2f\t%.2f\t%.2f\n", name, layer, naive / layer, both, naive_both / both);
     bench_free(&b);
 }
 

@@ -139,7 +139,7 @@ static void sorted_rows(void)
         char *covered = calloc(w->sorted.rows + 1, 1);
         for (size_t i = 0; i < w->sorted.tiles; i++) {
             const struct moe_tile *tile = &w->sorted.tile[i];
-            CU_ASSERT(tile->rows > 0 && tile->rows <= 384 && tile->rows <= w->sorted.rows / 3 + 1);
+            CU_ASSERT(tile->rows > 0 && tile->rows <= 384 && tile->rows <= w->sorted.rows * 7 / 20 + 2);
             CU_ASSERT(i == 0 || tile->rows <= tile[-1].rows);
             CU_ASSERT_FATAL(tile->first >= w->sorted.start[tile->expert]
                             && tile->first + tile->rows <= w->sorted.start[tile->expert + 1]);

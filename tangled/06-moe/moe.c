@@ -54,7 +54,7 @@ static struct moe_rows rows_new(size_t hosts, size_t visits,
     struct moe_rows s = {.hosts = hosts, .visits = visits,
         .start = calloc(hosts + 1, sizeof *s.start),
         .place = calloc(2 * all + 1, sizeof *s.place),
-        .tile = calloc(hosts + all / TILE + 4, sizeof *s.tile)};
+        .tile = calloc(2 * hosts + all / TILE + 6, sizeof *s.tile)};
     if (!s.start || !s.place || !s.tile) abort();
     s.visit = s.place + all;
     return s;
@@ -207,18 +207,26 @@ static void place_visits(const struct moe *moe, struct moe_work *w)
 }
 
 /* cut the pieces into tiles */
-static void cut_piece(struct moe_work *w, size_t e, size_t most)
+/* put a tile before smaller ones */
+static void put_tile(struct moe_rows *s, struct moe_tile tile)
+{
+    size_t i = s->tiles++;
+    for (; i && s->tile[i - 1].rows < tile.rows; i--)
+        s->tile[i] = s->tile[i - 1];
+    s->tile[i] = tile;
+}
+
+static void cut_piece(struct moe_work *w, size_t e, size_t fifth)
 {
     struct moe_rows *s = &w->sorted;
     size_t rows = s->start[e + 1] - s->start[e];
-    size_t parts = (rows + most - 1) / most;
+    size_t parts = (rows + fifth / 4) / fifth;
+    if (parts < (rows + TILE - 1) / TILE)
+        parts = (rows + TILE - 1) / TILE;
     for (size_t i = 0; i < parts; i++) {
-        size_t first = rows * i / parts, place = s->tiles++;
-        struct moe_tile tile = {e, s->start[e] + first,
-                                rows * (i + 1) / parts - first};
-        for (; place && s->tile[place - 1].rows < tile.rows; place--)
-            s->tile[place] = s->tile[place - 1];
-        s->tile[place] = tile;
+        size_t first = rows * i / parts;
+        put_tile(s, (struct moe_tile){e, s->start[e] + first,
+                                      rows * (i + 1) / parts - first});
     }
 }
 
@@ -228,10 +236,9 @@ void moe_dispatch(const struct moe *moe, struct moe_work *w)
     size_t experts = moe->options.experts + moe->options.shared;
     count_rows(moe, w);
     place_visits(moe, w);
-    size_t most = w->sorted.rows / 3 + 1 < TILE
-                ? w->sorted.rows / 3 + 1 : TILE;
     w->sorted.tiles = 0;
-    for (size_t e = 0; e < experts; e++) cut_piece(w, e, most);
+    for (size_t e = 0; e < experts; e++)
+        cut_piece(w, e, w->sorted.rows / 5 + 1);
 }
 
 /* run the experts on their rows */
