@@ -232,14 +232,16 @@ $(BUILD)/bench: $(bench_object) $(call modules,$(units)) $(BUILD)/settings
 ## make bench: the layer's speed beside other layouts, and PyTorch's if there (minutes)
 with_torch = $(firstword $(foreach python,python3 /usr/bin/python3,\
     $(shell $(python) -c 'import torch' 2>/dev/null && echo $(python))))
-core = $(if $(shell grep -m 1 -o avx512f /proc/cpuinfo 2>/dev/null),OPENBLAS_CORETYPE=SkylakeX)
+# PyTorch at its best: its BLAS told the processor, its memory kept from step to step.
+tuned = MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 \
+    $(if $(shell grep -m 1 -o avx512f /proc/cpuinfo 2>/dev/null),OPENBLAS_CORETYPE=SkylakeX)
 .PHONY: bench measure
 bench:
 	@printf '# shape:\tK:\tlayout:\tdirection:\tmedian ms\tGFLOP/s\tshare of sgemm peak\n' >build/bench.tsv
 	@for shape in S M L F; do \
 	    $(MAKE) --no-print-directory FLAVOR=fast WHAT=$$shape TABLE=build/bench.tsv measure || exit 1; \
 	    if [ -n "$(with_torch)" ]; then \
-	        $(core) $(with_torch) tests/bench_torch.py $$shape | tee -a build/bench.tsv || exit 1; \
+	        $(tuned) $(with_torch) tests/bench_torch.py $$shape | tee -a build/bench.tsv || exit 1; \
 	    else echo "PyTorch is not installed: compared with ourselves alone"; fi; \
 	done
 	@printf '# what grows:\tto:\tms\tof dense K H\tof dense E H\n' >build/growth.tsv

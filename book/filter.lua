@@ -186,7 +186,7 @@ local function highlight(code, language)
   local text = pandoc.write(pandoc.Pandoc({ block }), HTML and 'html' or 'latex')
   if not HTML then return text end
   local inner = text:match('<code[^>]*>(.*)</code>')
-  inner = inner:gsub('<a href="#cb[%d-]+"[^>]*></a>', '')
+  inner = inner:gsub('<a href="#cb[%d-]+"[^>]*></a>', ''):gsub('<span class="op">(.-)</span>', '%1')
   local lines = {}
   for l in (inner .. '\n'):gmatch('(.-)\n') do
     lines[#lines + 1] = l:match('^<span id="cb[%d-]+">(.*)</span>$') or l

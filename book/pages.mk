@@ -158,7 +158,8 @@ build/quoted/$1.stamp: $(WEAVE)/$1.runs $(WEAVE)/list $(foreach f,$(call figures
 	        printf '$$$$ %s\n' "$$$$run"; \
 	        XDG_STATE_HOME=$$$$PWD/build/quoted sh -c "$$$$run" </dev/null || { \
 	            status=$$$$?; \
-	            line=$$$$(grep -nF -e "$$$${run#* --values }" chapters/$1.nw | head -n 1); \
+	            what=$$$${run#* --values }; what=$$$${what#book/measured figures/data/}; \
+	            line=$$$$(grep -nF -e "$$$${what%.tsv}" chapters/$1.nw | head -n 1); \
 	            echo "chapters/$1.nw:$$$${line%%:*}: \`$$$$run' failed with exit status $$$$status;" \
 	                "quote only runs that succeed" >&2; exit 1; }; \
 	    done >build/quoted/$1.txt.new

@@ -5,24 +5,26 @@ row(what) = sprintf("< grep '^%s' %s", what, table)
 set multiplot layout 1,3
 set logscale x 2
 set logscale y 2
-set yrange [0.02:8]
+set yrange [0.025:5]
 set ytics ("1/32" 1./32, "1/16" 1./16, "1/8" 1./8, "1/4" 1./4, "1/2" 1./2, "1" 1, "2" 2, "4" 4)
-set xtics rotate by 0
 set key off
 set ylabel "times the dense block"
 set xlabel "tokens, T"
+set xrange [8:9000]
 set xtics ("8" 8, "128" 128, "2048" 2048)
-set label 1 "K H" at graph 0.95,0.72 right
-set label 2 "E H" at graph 0.95,0.35 right
+set label 1 "K H" at 9000,1.6 right
+set label 2 "E H" at 9000,0.19 right
 plot row("T") using 2:4 with linespoints linetype 1 pointtype 7 pointsize 0.5, \
      "" using 2:5 with linespoints linetype 2 pointtype 7 pointsize 0.5, 1 with lines linetype 8 dashtype 3
 unset ylabel
 unset label
 set xlabel "experts, E"
+set xrange [2:140]
 set xtics ("2" 2, "8" 8, "32" 32, "128" 128)
 plot row("E") using 2:4 with linespoints linetype 1 pointtype 7 pointsize 0.5, \
      "" using 2:5 with linespoints linetype 2 pointtype 7 pointsize 0.5, 1 with lines linetype 8 dashtype 3
 set xlabel "choices, K"
+set xrange [1:8.3]
 set xtics ("1" 1, "2" 2, "4" 4, "8" 8)
 plot row("K") using 2:4 with linespoints linetype 1 pointtype 7 pointsize 0.5, \
      "" using 2:5 with linespoints linetype 2 pointtype 7 pointsize 0.5, 1 with lines linetype 8 dashtype 3

@@ -88,6 +88,7 @@ const one = `# The first {#ch:first}
 See @ch:second, @sec:later, @fig:line, @tbl:cost, @eq:sum and [@knuth1984].
 Values: {{one.share}}, {{one.share|%.1f%%}}, {{one.count|,}}, {{one.share --many 1|%.2f}}.
 Quoted [[one_twice(x)]] and [[struct one]].
+Measured: {{measured 01-speed two_threads.time_ms|%.1f}}.
 
 ![A line, {{one.share|%.2f}} wide.](01-line){#fig:line alt="A line up to {{=one.count}}."}
 
@@ -179,6 +180,7 @@ before(() => {
   write('chapters/01-one.nw', one)
   write('chapters/02-two.nw', two)
   write('tests/test_chapter1.c', suite)
+  write('figures/data/01-speed.tsv', '# By hand.\n# step:\ttime, ms\nnaive\t3\ntwo threads\t1.25\n')
   write('book/references.bib', '@book{knuth1984, author={Knuth, Donald}, title={Literate Programming}, year={1984}}\n')
   write('figures/01-line.gp', '# data: build/chapter1 --data line\nplot data using 1:2 with lines title "line"\n')
   made('html')
@@ -206,7 +208,7 @@ test('values are the program\'s, in the format asked for', () => {
       /data-run="([^"]*)"/.exec(attributes)[1], text])
   const first = 'build/chapter1 --values'
   for (const expected of [['', first, '0.8314'], ['%.1f%%', first, '83.1%'], [',', first, '1,234,567'],
-    ['%.2f', first + ' --many 1', '0.25'], ['%.3f', first, '0.831']])
+    ['%.2f', first + ' --many 1', '0.25'], ['%.1f', 'book/measured figures/data/01-speed.tsv', '1.2'], ['%.3f', first, '0.831']])
     assert.ok(found.some((f) => f.join() === expected.join()), expected + ' among ' + found.join('; '))
   assert.match(html, /aria-label="A line up to 1234567\."/)
   assert.match(html, /<mn>0\.83<\/mn>/)
@@ -228,10 +230,10 @@ test('chunks link to their parts, identifiers to their definitions, not in comme
   assert.match(html, /Used in <a[^>]*href="#chunk-one-c">1\.2<\/a>/)
   assert.match(html, /<span class="definition" id="def-one_twice">one_twice<\/span>/)
   assert.match(html, /\/\* one_twice is twice x \*\//)
-  assert.match(html, /struct<\/span> <a href="#def-one">one<\/a> one </)
+  assert.match(html, /struct<\/span> <a href="#def-one">one<\/a> one =/)
   assert.match(html, /<code><a href="#def-one_twice">one_twice<\/a>\(x\)<\/code>/)
   const next = page('02-two')
-  assert.match(next, /<a href="01-one.html#def-one_twice">one_twice<\/a><span class="op">\(<\/span>many/)
+  assert.match(next, /<a href="01-one.html#def-one_twice">one_twice<\/a>\(many/)
   assert.match(next, /&quot;one_twice&quot;/)
   assert.match(page('identifiers'), /id="one_twice"[^]*01-one.html#def-one_twice[^]*02-two.html#chunk-print-the-values-2/)
   assert.match(page('chunks'), /⟨double it⟩[^]*01-one.html#chunk-double-it-2/)
@@ -293,6 +295,8 @@ test('an edit of what other pages show weaves them, too', () => {
 const mistakes = [
   ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
   ['a value on two lines', '{{one.share|\n%.2f}}', /opens with \{\{ here and does not close/],
+  ['an unknown measurement', '{{measured 01-speed three.time_ms}}', /there is no value three\.time_ms in `book\/measured figures\/data\/01-speed\.tsv`; .*two_threads\.time_ms/],
+  ['an unknown table', '{{measured 01-sped a.b}}', /chapters\/01-one\.nw:\d+: `book\/measured figures\/data\/01-sped\.tsv' failed/],
   ['a bad format', '{{one.share|%s}}', /allowed is a printf format/],
   ['a value in a formula', '$x = {{one.share}}$', /write \{\{=one\.share/],
   ['an unresolved reference', 'See @fig:lime.', /nothing is called @fig:lime; .*fig:line/],
@@ -341,7 +345,7 @@ test('promote accepts what programs say; check-quoted notices a difference', () 
   assert.notEqual(make('check-quoted').status, 0)
   made('promote')
   made('check-quoted')
-  assert.match(read('tests/values/01-one.txt'), /^\$ build\/chapter1\nHead\n[^]*\n\$ build\/chapter1 --values\none\.share\t0\.8314\n/)
+  assert.match(read('tests/values/01-one.txt'), /(^|\n)\$ build\/chapter1\nHead\n[^]*\n\$ build\/chapter1 --values\none\.share\t0\.8314\n/)
   const name = 'tests/values/01-one.txt'
   write(name, read(name).replace('0.8314', '0.8315'))
   const run = make('check-quoted')
