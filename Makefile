@@ -250,6 +250,7 @@ bench:
 	@for without in 'openmp onednn' onednn ''; do \
 	    $(MAKE) --no-print-directory FLAVOR=fast WITHOUT="$$without" WHAT=steps TABLE=build/steps.tsv measure || exit 1; \
 	done
+	@awk -F '\t' '!seen[$$1]++' build/steps.tsv >build/steps.new && mv build/steps.new build/steps.tsv
 	@echo "The tables are build/bench.tsv, build/growth.tsv and build/steps.tsv."
 
 measure: $(BUILD)/bench
@@ -274,7 +275,7 @@ do-press = tests/press
 do-strict = $(MAKE) --no-print-directory FLAVOR=strict suites
 do-sanitize = $(MAKE) --no-print-directory FLAVOR=sanitize suites
 do-double = $(MAKE) --no-print-directory FLAVOR=double suites
-do-fast = $(MAKE) --no-print-directory FLAVOR=fast SUITES="1 2 3 5 6" suites && build/fast/chapter6 --version
+do-fast = { $(MAKE) --no-print-directory FLAVOR=fast SUITES="1 2 3 5 6" suites && build/fast/chapter6 --version; }
 do-quoted = $(MAKE) --no-print-directory check-quoted
 do-pages = $(MAKE) --no-print-directory test-pages
 steps := sanitize double tangled lint press strict fast quoted pages

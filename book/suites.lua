@@ -41,7 +41,8 @@ function M.read(chapter, path)
   local function say(piece, says, seen)      -- the words of a piece and of its helpers
     if seen[piece] then return end
     seen[piece] = true
-    for word in piece.text:gmatch('[%a_][%w_]*') do
+    local code = piece.text:gsub('/%*.-%*/', ''):gsub('"[^"\n]*"', '')
+    for word in code:gmatch('[%a_][%w_]*') do
       says[word] = true
       if piece_of[word] and word ~= 'SUITE' then say(piece_of[word], says, seen) end
     end

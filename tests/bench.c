@@ -268,6 +268,13 @@ int main(int argc, char **argv)
                 "or growth or steps (try build/fast/bench build/bench.tsv S)\n");
         return 2;
     }
+    int known = !strcmp(argv[2], "growth") || !strcmp(argv[2], "steps");
+    for (size_t i = 0; i < SHAPES; i++) known |= !strcmp(argv[2], shapes[i].name);
+    if (!known) {
+        fprintf(stderr, "bench: can measure S, M, L, F, growth or steps, got '%s' "
+                "(try build/fast/bench build/bench.tsv S)\n", argv[2]);
+        return 2;
+    }
     FILE *table = fopen(argv[1], "a");
     if (!table) { perror("bench: cannot write its table"); return 1; }
     int threads = 1;

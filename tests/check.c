@@ -308,17 +308,18 @@ static void check_help(int chapter)
     check_free(&got);
 }
 
+#ifdef MATRIX_ONEDNN
+#define PRODUCTS "oneDNN "
+#else
+#define PRODUCTS "plain loops, "
+#endif
+
 static void check_version(int chapter)
 {
     struct check_output got = run_program("--version");
     char words[80];
     snprintf(words, sizeof words, "chapter%d of Where Tokens Go: %s, products by %s", chapter,
-             sizeof(real) == sizeof(double) ? "double" : "float",
-#ifdef MATRIX_ONEDNN
-             "oneDNN ");
-#else
-             "plain loops, ");
-#endif
+             sizeof(real) == sizeof(double) ? "double" : "float", PRODUCTS);
     holds(got.status == 0 && !*got.err && !strncmp(got.out, words, strlen(words)),
           "--version says how it was built", "--version", &got);
     check_free(&got);

@@ -56,10 +56,11 @@ void ffn_trace_free(struct ffn_trace *trace)
 #ifdef REAL_DOUBLE
 static inline real power_of_two(real t) { return exp2(t); }
 #else
-/* Off by 2e-7 of it at most, for t from -126 to 126. */
+/* Off by 2e-7 of it at most, for t from -126 to 127; infinite from 128
+ * on, so that the gate of a number far below zero is zero. */
 static inline real power_of_two(real t)
 {
-    t = t > 126 ? 126 : t < -126 ? -126 : t;
+    t = t > 128 ? 128 : t < -126 ? -126 : t;
     real shifted = t + 12582912; /* 1.5 * 2^23: leaves a whole number */
     real f = t - (shifted - 12582912);
     /* sum the polynomial and set the exponent */

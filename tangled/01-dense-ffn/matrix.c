@@ -3,14 +3,24 @@
 #include "matrix.h"
 
 /* make a matrix */
+/* find memory for numbers */
+static real *zeros(size_t count)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return calloc(count + 1, sizeof(real));
+#else
+    size_t bytes = count * sizeof(real) / 64 * 64 + 64;
+    real *at = aligned_alloc(64, bytes);
+    return at ? memset(at, 0, bytes) : NULL;
+#endif
+}
+
 struct matrix matrix_new(size_t rows, size_t cols)
 {
     size_t most = ((size_t)-1 - 64) / sizeof(real);
     struct matrix m = {rows, cols, NULL};
-    size_t bytes = rows * cols * sizeof *m.at / 64 * 64 + 64;
-    if (!cols || rows <= most / cols)
-        m.at = aligned_alloc(64, bytes); /* at a cache line */
-    if (m.at) return memset(m.at, 0, bytes), m;
+    if (!cols || rows <= most / cols) m.at = zeros(rows * cols);
+    if (m.at) return m;
     fprintf(stderr, "matrix.c: no memory for a matrix [%zu, %zu]; "
             "make it smaller\n", rows, cols);
     abort();
@@ -144,6 +154,9 @@ static void product_nt(struct matrix out, struct matrix a,
 /* multiply, fast or plain, and add */
 /* hand large products to a library */
 #ifdef MATRIX_ONEDNN
+#ifdef REAL_DOUBLE
+#error "dnnl_sgemm multiplies floats: build without REAL_DOUBLE"
+#endif
 #include <oneapi/dnnl/dnnl.h>
 
 /* call the library */

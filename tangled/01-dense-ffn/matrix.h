@@ -22,6 +22,7 @@ static inline real *matrix_row(struct matrix matrix, size_t row)
     return matrix.at + row * matrix.cols;
 }
 
+/* out = a b, a' b, a b'. out must not share memory with a or b. */
 void matmul(struct matrix out, struct matrix a, struct matrix b);
 void matmul_tn(struct matrix out, struct matrix a, struct matrix b);
 void matmul_nt(struct matrix out, struct matrix a, struct matrix b);

@@ -94,7 +94,7 @@ void moe_work_free(struct moe_work *w)
 /* route the tokens */
 /* route some of the tokens */
 /* refuse what does not fit the work */
-/* A shape that is none of a matrix, to be compared like one. */
+/* Two sizes, to be compared like a matrix's. */
 static struct matrix shape(size_t a, size_t b)
 {
     return (struct matrix){a, b, NULL};
