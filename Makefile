@@ -278,7 +278,8 @@ do-double = $(MAKE) --no-print-directory FLAVOR=double suites
 do-fast = { $(MAKE) --no-print-directory FLAVOR=fast SUITES="1 2 3 5 6" suites && build/fast/chapter6 --version; }
 do-quoted = $(MAKE) --no-print-directory check-quoted
 do-pages = $(MAKE) --no-print-directory test-pages
-steps := sanitize double tangled lint press strict fast quoted pages
+# The long ones first: what runs beside them fills the other core.
+steps := tangled lint quoted sanitize pages double strict fast press
 logs := $(steps:%=build/test/%.log)
 
 .PHONY: test steps

@@ -241,7 +241,7 @@ test('chunks link to their parts, identifiers to their definitions, not in comme
 
 test('a function names the cases that hold it, and they are a page', () => {
   const html = page('01-one')
-  assert.match(html, /Held by <a href="test-1\.html#case-twice">“two (&quot;|")twos(&quot;|") are &lt; 5”<\/a>, <a href="test-1\.html#case-through_a_helper">“by a helper”<\/a> in <code>tests\/test_chapter1\.c</)
+  assert.match(html, /Held by <a href="test-1\.html#case-through_a_helper">“by a helper”<\/a>, <a href="test-1\.html#case-twice">“two (&quot;|")twos(&quot;|") are &lt; 5”<\/a> in <code>tests\/test_chapter1\.c</)
   assert.equal(html.match(/Held by/g).length, 1)
   const cases = [...page('test-1').matchAll(/<div id="case-(\w+)"[^>]*>\s*<pre[^>]*>([^]*?)<\/pre>/g)]
   assert.deepEqual(cases.map((m) => m[1]), ['doubled', 'twice', 'through_a_helper', 'nothing', 'SUITE'])
