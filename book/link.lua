@@ -129,7 +129,7 @@ function Reader(input)
     local suite = c.number and suites.read(c.number, 'tests/test_chapter' .. c.number .. '.c')
     suite_of[c.name] = suite
     if suite then
-      suite.title = c.title
+      suite.title, suite.of = c.title, c.page
       all_suites[#all_suites + 1] = suite
     end
     for name in pairs(c.defs) do defined[name] = true end
@@ -256,8 +256,9 @@ function Reader(input)
   for _, suite in ipairs(all_suites) do
     blocks[#blocks + 1] = heading(2, suite.chapter .. ' · ' .. suite.title, 'suite-' .. suite.chapter)
     blocks[#blocks + 1] = suites.claims(suite)
-    index_page('test-' .. suite.chapter, 'Tests: ' .. suite.title, ('`%s`, as it is. '
-      .. '`make test%s` runs it, in three builds.'):format(suite.path, suite.chapter),
+    index_page('test-' .. suite.chapter, 'Tests: ' .. suite.title, ('`%s`, as it is, for '
+      .. '[%s](%s#top). `make test%s` runs it, in three builds. [All claims](tests.html#suite-%s)'):format(
+      suite.path, suite.title, suite.of, suite.chapter, suite.chapter),
       table.unpack(suites.blocks(suite)))
   end
   index_page('tests', 'The tests', 'What the book claims of its code, and what proves it. Each claim '
