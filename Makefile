@@ -39,6 +39,12 @@ ifneq ($(call wants,test suites test%),)
   endif
 endif
 
+ifneq ($(WITHOUT),)
+ifneq ($(FLAVOR)$(filter-out openmp onednn,$(WITHOUT)),fast)
+  $(error WITHOUT is openmp, onednn or both, and goes with FLAVOR=fast, got '$(WITHOUT)' (try FLAVOR=fast WITHOUT=onednn))
+endif
+endif
+
 # Tangling happens here, before the lists of files are read. It decides by
 # content, is silent when there is nothing to do, and does not need noweb then.
 # Tests do not tangle: they find tangled/ as it is.
