@@ -6,8 +6,8 @@ SEED ?= 1
 AUTHOR ?=
 FLAVOR ?=
 WITHOUT ?=
-hyphenated = $(if $1,-without-$(subst $(empty) ,-,$(strip $1)))
-BUILD ?= build$(AUTHOR:%=/author)$(FLAVOR:%=/%)$(call hyphenated,$(WITHOUT))
+empty :=
+BUILD ?= build$(AUTHOR:%=/author)$(FLAVOR:%=/%)$(if $(WITHOUT),-without-$(subst $(empty) ,-,$(strip $(WITHOUT))))
 CFLAGS ?= -O3 -g
 
 hash := \#
@@ -85,15 +85,15 @@ else ifeq ($(FLAVOR),double)
 else ifeq ($(FLAVOR),fast)
   # OpenMP and oneDNN where they are found; without them, as with WITHOUT="openmp onednn",
   # the same results.
-  compiles = $(shell echo '$1' | $(CC) -x c $2 -o /dev/null - $3 >/dev/null 2>&1 && echo yes)
+  accepts = $(shell echo 'int main(void) { return 0; }' | $(CC) -x c $1 -o /dev/null - $2 >/dev/null 2>&1 && echo yes)
   flags += $(CFLAGS) -march=native -Werror
-  ifeq ($(call compiles,int main(void) { return 0; },-mprefer-vector-width=512),yes)
+  ifeq ($(call accepts,-mprefer-vector-width=512),yes)
     flags += -mprefer-vector-width=512
   endif
-  ifeq ($(filter openmp,$(WITHOUT))$(call compiles,int main(void) { return 0; },-fopenmp),yes)
+  ifeq ($(filter openmp,$(WITHOUT))$(call accepts,-fopenmp),yes)
     flags += -fopenmp
   endif
-  ifeq ($(filter onednn,$(WITHOUT))$(call compiles,int main(void) { return 0; },-include oneapi/dnnl/dnnl.h,-ldnnl),yes)
+  ifeq ($(filter onednn,$(WITHOUT))$(call accepts,-include oneapi/dnnl/dnnl.h,-ldnnl),yes)
     flags += -DMATRIX_ONEDNN
     libraries += -ldnnl
   endif
@@ -259,7 +259,8 @@ bench:
 	@awk -F '\t' '!seen[$$1]++' build/steps.tsv >build/steps.new && mv build/steps.new build/steps.tsv
 	@echo "The tables are build/bench.tsv, build/growth.tsv and build/steps.tsv."
 
-measure: $(BUILD)/bench
+measure: $(BUILD)/bench $(BUILD)/chapter6
+	@$(BUILD)/chapter6 --version
 	@$< $(TABLE) $(WHAT)
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste

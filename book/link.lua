@@ -134,20 +134,13 @@ function Reader(input)
     end
     for name in pairs(c.defs) do defined[name] = true end
   end
+  for _, suite in ipairs(all_suites) do suites.rank(suite, defined) end
   local function tests_of(c)
     local tests = {}
     for _, chunk in ipairs(c.chunks) do
       for _, name in ipairs(chunk.bodies) do
-        local found
         for _, suite in ipairs(suite_of[c.name] and { suite_of[c.name] } or all_suites) do
-          found = suites.holding(suite, name, defined)
-          if #found > 0 then
-            tests[name] = { suite = suite.path, page = suite.page }
-            for i, f in ipairs(found) do
-              tests[name][i] = { claim = f.case.claim, anchor = 'case-' .. f.case.name }
-            end
-            break
-          end
+          tests[name] = tests[name] or suites.holding(suite, name)
         end
       end
     end

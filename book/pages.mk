@@ -14,7 +14,8 @@ STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9][0-9]-*.nw))
 DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9][0-9]-*.gp figures/[0-9][0-9]-*.dot))))
 INDEXES := chunks identifiers terms
 SUITE_FILES := $(wildcard $(foreach s,$(STEMS),tests/test_chapter$(call number,$s).c))
-BACK := bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
+PRINTED_BACK := bibliography $(INDEXES)
+BACK := $(PRINTED_BACK) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
 PAGES := $(patsubst 00-%,index,$(STEMS)) $(BACK)
 # The pages bring their fonts, if all of them and woff2_compress are there.
 FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/fonts/truetype/dejavu \
@@ -219,7 +220,7 @@ $(foreach s,$(STEMS),$(eval $(call page,$s)))
 $(BACK:%=build/html/%.html): build/html/%.html: $(WEAVE)/%.json $(WEAVE)/book.refs $(PRESS) book/page.html
 	@mkdir -p $(@D)
 	@$(call weave,book) -f json -t html5 --mathml --template book/page.html -o $@.new $< && mv $@.new $@
-$(BACK:%=$(WEAVE)/%.tex): %.tex: %.json $(WEAVE)/book.refs $(PRESS)
+$(PRINTED_BACK:%=$(WEAVE)/%.tex): %.tex: %.json $(WEAVE)/book.refs $(PRESS)
 	@$(call weave,book) -f json -t latex --top-level-division=chapter -o $@.new $< && mv $@.new $@
 
 ## make epub: the book for e-readers, book/book.epub
@@ -266,7 +267,6 @@ printed: build/pdf/book.pdf
 
 MAIN_PARTS := $(filter 0% 1%,$(filter-out 00-%,$(STEMS)))
 APPENDICES := $(filter-out $(MAIN_PARTS) 00-%,$(STEMS))
-PRINTED_BACK := bibliography $(INDEXES)
 $(WEAVE)/parts.stamp: $(WEAVE)/list book/pages.mk
 	@printf '%s\n' $(patsubst %,'\input{$(WEAVE)/%}',$(filter 00-%,$(STEMS))) '\mainmatter' \
 	    $(patsubst %,'\input{$(WEAVE)/%}',$(MAIN_PARTS)) '\appendix' \

@@ -55,21 +55,27 @@ function M.read(chapter, path)
   return suite
 end
 
--- The cases that hold a function, those about the fewest of the names first.
-function M.holding(suite, name, names)
-  local found = {}
+-- Rank a suite's cases: those about the fewest of the names first.
+function M.rank(suite, names)
+  suite.ranked = {}
   for place, case in ipairs(suite.cases) do
-    if case.says[name] then
-      local others = 0
-      for word in pairs(case.says) do others = others + (names[word] and 1 or 0) end
-      found[#found + 1] = { case = case, others = others, place = place }
-    end
+    case.place, case.about = place, 0
+    for word in pairs(case.says) do case.about = case.about + (names[word] and 1 or 0) end
+    suite.ranked[place] = case
   end
-  table.sort(found, function(a, b)
-    if a.others ~= b.others then return a.others < b.others end
+  table.sort(suite.ranked, function(a, b)
+    if a.about ~= b.about then return a.about < b.about end
     return a.place < b.place
   end)
-  return found
+end
+
+-- The cases that hold a function, as a page shows them; nil if there are none.
+function M.holding(suite, name)
+  local held = { suite = suite.path, page = suite.page }
+  for _, case in ipairs(suite.ranked) do
+    if case.says[name] then held[#held + 1] = { claim = case.claim, anchor = 'case-' .. case.name } end
+  end
+  return #held > 0 and held or nil
 end
 
 -- The suite's code, each case where its name leads.

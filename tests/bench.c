@@ -16,9 +16,6 @@
 #include <string.h>
 #include <time.h>
 #include "moe.h"
-#ifdef MATRIX_ONEDNN
-#include <oneapi/dnnl/dnnl.h>
-#endif
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -27,7 +24,8 @@ static const struct shape { const char *name; size_t t, d, h, e, k; } shapes[] =
     {"S", 256, 64, 256, 4, 1}, {"S", 256, 64, 256, 4, 2}, {"M", 2048, 256, 1024, 8, 2},
     {"L", 4096, 512, 2048, 8, 2}, {"F", 4096, 512, 512, 64, 6},
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes, PEAK = 1024, LAYOUTS = 5, MOST = 64 };
+enum { SHAPES = sizeof shapes / sizeof *shapes, PEAK = 1024, MOST = 64 };
+enum layout { NAIVE, MASKED, PADDED, GROUPED, DENSE, LAYOUTS };
 static const char *const layouts[LAYOUTS] = {"naive", "masked", "padded", "grouped", "dense"};
 
 struct bench {
@@ -136,9 +134,7 @@ static void padded(struct bench *b, int back)
             for (size_t d = 0; back && d < b->s.d; d++)
                 matrix_row(b->pad_dout, row)[d] = w->kept.at[i] * matrix_row(b->dy, i / b->s.k)[d];
         }
-#ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic)
-#endif
+    MATRIX_PARALLEL(dynamic)
     for (size_t e = 0; e < b->s.e; e++) {
         struct ffn_trace t = {piece(b, b->pad_trace.pre, e), piece(b, b->pad_trace.hidden, e),
                               piece(b, b->pad_trace.dpre, e)};
@@ -155,19 +151,19 @@ static void padded(struct bench *b, int back)
         }
 }
 
-static void run(struct bench *b, int layout, int back)
+static void run(struct bench *b, enum layout layout, int back)
 {
-    if (layout == 0) {
+    if (layout == NAIVE) {
         moe_forward_naive(&b->moe, b->y, b->x, &b->work);
         if (back) moe_backward_naive(&b->moe, &b->grad, b->dx, b->dy, b->x, &b->work);
     }
-    if (layout == 1) masked(b, back);
-    if (layout == 2) padded(b, back);
-    if (layout == 3) {
+    if (layout == MASKED) masked(b, back);
+    if (layout == PADDED) padded(b, back);
+    if (layout == GROUPED) {
         moe_forward(&b->moe, b->y, b->x, &b->work);
         if (back) moe_backward(&b->moe, &b->grad, b->dx, b->dy, b->x, &b->work);
     }
-    if (layout == 4) {
+    if (layout == DENSE) {
         ffn_forward(&b->wide, b->y, b->x, &b->wide_trace);
         if (back) ffn_backward(&b->wide, &b->dwide, b->dx, b->dy, b->x, &b->wide_trace);
     }
@@ -215,13 +211,13 @@ static void growth(FILE *table)
         double times[3][TIMES];
         size_t inner = 1 + 200000 / (s.t * s.k * s.h);
         for (int round = -1; round < TIMES; round++)
-            for (int layout = 0; layout < 3; layout++) {
+            for (int which = 0; which < 3; which++) {
                 double start = now();
                 for (size_t n = 0; n < inner; n++) {
-                    if (layout < 2) run(&b, layout ? 4 : 3, 0);
-                    else ffn_forward(&whole, b.y, b.x, &trace);
+                    if (which == 2) ffn_forward(&whole, b.y, b.x, &trace);
+                    else run(&b, which ? DENSE : GROUPED, 0);
                 }
-                times[layout][round < 0 ? 0 : round] = (now() - start) / (double)inner;
+                times[which][round < 0 ? 0 : round] = (now() - start) / (double)inner;
             }
         size_t x = points[i].what == 'T' ? s.t : points[i].what == 'E' ? s.e : s.k;
         double layer = median(times[0], TIMES), active = median(times[1], TIMES), all = median(times[2], TIMES);
@@ -243,7 +239,7 @@ static void steps(FILE *table)
         for (int what = 0; what < 4; what++) {
             if (what == 2 && round >= 0) { times[2][round] = times[2][0]; continue; }
             double start = now();
-            run(&b, what % 2 ? 3 : 0, what > 1);
+            run(&b, what % 2 ? GROUPED : NAIVE, what > 1);
             times[what][round < 0 ? 0 : round] = now() - start;
         }
     double naive = median(times[0], TIMES), layer = median(times[1], TIMES);
@@ -258,6 +254,47 @@ static void steps(FILE *table)
 #endif
     printf("naive %.2f ms forward, %.2f both; %s %.2f, %.2f\n", naive, naive_both, name, layer, both);
     fprintf(table, "%s\t%.2f\t%.2f\t%.2f\t%.2f\n", name, layer, naive / layer, both, naive_both / both);
+    bench_free(&b);
+}
+
+/* Every layout of a shape, in turn with the product that is the measure. */
+static void compare(FILE *table, struct shape s, int skew)
+{
+    struct bench b = bench_new(s, skew);
+    double flops = 4.0 * (double)(s.k * s.t) * (double)(s.d * s.h);
+    double times[2][LAYOUTS][MOST], peak[MOST];
+    size_t counts[2][LAYOUTS] = {{0}}, rounds = flops < 1e8 ? 31 : flops < 1e10 ? 11 : 5;
+    for (size_t round = 0; round <= rounds; round++) { /* the first only warms up */
+        peak_ms();
+        peak[round ? round - 1 : 0] = peak_ms();
+        for (int back = 0; back < 2; back++)
+            for (enum layout layout = 0; layout < LAYOUTS; layout++) {
+                int slow = layout == NAIVE || (layout == MASKED && flops > 1e9);
+                if (layout == NAIVE && (skew || flops > (back ? 1e8 : 1e10))) continue;
+                if (slow && round > 2) continue;
+                size_t inner = flops < 1e8 && layout > MASKED ? 8 : 1;
+                if (flops < 1e10 && !slow) run(&b, layout, back); /* warm, as the peak's */
+                double start = now();
+                for (size_t n = 0; n < inner; n++) run(&b, layout, back);
+                double took = (now() - start) / (double)inner;
+                if (round || slow) times[back][layout][counts[back][layout]++] = took;
+            }
+    }
+    double peak_rate = 2.0 * PEAK * PEAK * PEAK / median(peak, rounds) / 1e6;
+    for (int back = 0; back < 2; back++)
+        for (enum layout layout = 0; layout < LAYOUTS; layout++) {
+            if (!counts[back][layout]) continue;
+            double ms = median(times[back][layout], counts[back][layout]);
+            double rate = (back ? 3 : 1) * flops / ms / 1e6;
+            char name[20];
+            snprintf(name, sizeof name, "%s%s", s.name, skew ? "-skew" : "");
+            printf("%-6s %zu %-8s %-8s %12.3f %9.1f %6.2f\n", name, s.k, layouts[layout],
+                   back ? "both" : "forward", ms, rate, rate / peak_rate);
+            fprintf(table, "%s\t%zu\t%s\t%s\t%.4f\t%.2f\t%.4f\n", name, s.k, layouts[layout],
+                    back ? "both" : "forward", ms, rate, rate / peak_rate);
+            fflush(stdout);
+        }
+    printf("%-6s %zu sgemm    1024^3   %21.1f\n", s.name, s.k, peak_rate);
     bench_free(&b);
 }
 
@@ -278,61 +315,16 @@ int main(int argc, char **argv)
     FILE *table = fopen(argv[1], "a");
     if (!table) { perror("bench: cannot write its table"); return 1; }
     int threads = 1;
-    const char *products = "plain loops";
 #ifdef _OPENMP
     threads = omp_get_max_threads();
 #endif
-#ifdef MATRIX_ONEDNN
-    const dnnl_version_t *v = dnnl_version();
-    char named[60];
-    snprintf(named, sizeof named, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
-    products = named;
-#endif
-    printf("%s, products by %s, %d threads\n", argv[2], products, threads);
+    printf("%s, %d threads\n", argv[2], threads);
     if (!strcmp(argv[2], "growth")) growth(table);
     else if (!strcmp(argv[2], "steps")) steps(table);
     else printf("%-8s %-8s %-8s %12s %9s %6s\n", "shape", "layout", "pass", "median ms", "GFLOP/s", "share");
     for (int skew = 0; skew < 2; skew++)
-        for (size_t i = 0; i < SHAPES; i++) {
-            if (strcmp(shapes[i].name, argv[2])) continue;
-            struct bench b = bench_new(shapes[i], skew);
-            struct shape s = b.s;
-            double flops = 4.0 * (double)(s.k * s.t) * (double)(s.d * s.h);
-            double times[2][LAYOUTS][MOST], peak[MOST];
-            size_t counts[2][LAYOUTS] = {{0}}, rounds = flops < 1e8 ? 31 : flops < 1e10 ? 11 : 5;
-            for (size_t round = 0; round <= rounds; round++) { /* the first only warms up */
-                peak_ms();
-                peak[round ? round - 1 : 0] = peak_ms();
-                for (int back = 0; back < 2; back++)
-                    for (int layout = 0; layout < LAYOUTS; layout++) {
-                        int slow = layout == 0 || (layout == 1 && flops > 1e9);
-                        if (layout == 0 && (skew || flops > (back ? 1e8 : 1e10))) continue;
-                        if (slow && round > 2) continue;
-                        size_t inner = flops < 1e8 && layout > 1 ? 8 : 1;
-                        if (flops < 1e10 && !slow) run(&b, layout, back); /* warm, as the peak's */
-                        double start = now();
-                        for (size_t n = 0; n < inner; n++) run(&b, layout, back);
-                        double took = (now() - start) / (double)inner;
-                        if (round || slow) times[back][layout][counts[back][layout]++] = took;
-                    }
-            }
-            double peak_rate = 2.0 * PEAK * PEAK * PEAK / median(peak, rounds) / 1e6;
-            for (int back = 0; back < 2; back++)
-                for (int layout = 0; layout < LAYOUTS; layout++) {
-                    if (!counts[back][layout]) continue;
-                    double ms = median(times[back][layout], counts[back][layout]);
-                    double rate = (back ? 3 : 1) * flops / ms / 1e6;
-                    char name[20];
-                    snprintf(name, sizeof name, "%s%s", s.name, skew ? "-skew" : "");
-                    printf("%-6s %zu %-8s %-8s %12.3f %9.1f %6.2f\n", name, s.k, layouts[layout],
-                           back ? "both" : "forward", ms, rate, rate / peak_rate);
-                    fprintf(table, "%s\t%zu\t%s\t%s\t%.4f\t%.2f\t%.4f\n", name, s.k, layouts[layout],
-                            back ? "both" : "forward", ms, rate, rate / peak_rate);
-                    fflush(stdout);
-                }
-            printf("%-6s %zu sgemm    1024^3   %21.1f\n", s.name, s.k, peak_rate);
-            bench_free(&b);
-        }
+        for (size_t i = 0; i < SHAPES; i++)
+            if (!strcmp(shapes[i].name, argv[2])) compare(table, shapes[i], skew);
     if (fclose(table)) { perror("bench: the table could not be written in full"); return 1; }
     return 0;
 }
