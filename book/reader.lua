@@ -36,11 +36,11 @@ local function value_mark(inner, number, line)
   if other then number, rest = other, after end
   local what, format = rest:match('^(.-)|(.*)$')
   if not what then what, format = rest, '' end
-  local tsv, cell = what:match('^%s*measured%s+([%w-]+)%s+([%w_.-]+)%s*$')
-  if tsv then
-    local run = 'book/measured figures/data/' .. tsv .. '.tsv'
-    return mark(kind, table.concat({ run, cell, format, line }, '\t')), run
+  local function marked(run, name)
+    return mark(kind, table.concat({ run, name, format, line }, '\t')), run
   end
+  local measurements, cell = what:match('^%s*measured%s+([%w-]+)%s+([%w_.-]+)%s*$')
+  if measurements then return marked('book/measured figures/data/' .. measurements .. '.tsv', cell) end
   local name, args = what:match('^%s*([%w_.%-]+)%s*(.-)%s*$')
   if not name then
     complain(line, ('{{%s}} names no value; write {{name}}, {{name|%%.2f}} or '
@@ -54,7 +54,7 @@ local function value_mark(inner, number, line)
   end
   local run = ('build/chapter%s --values'):format(number)
   if args ~= '' then run = run .. ' ' .. args end
-  return mark(kind, table.concat({ run, name, format, line }, '\t')), run
+  return marked(run, name)
 end
 
 -- Read noweb's lines: prose as Markdown with marks, and the chunks.

@@ -343,6 +343,18 @@ void check_program(int chapter)
     forget();
 }
 
+double check_gap(struct matrix a, struct matrix b)
+{
+    double most = 0;
+    CU_ASSERT_FATAL(a.rows == b.rows && a.cols == b.cols);
+    for (size_t i = 0; i < a.rows * a.cols; i++) {
+        double d = fabs((double)a.at[i] - (double)b.at[i]);
+        if (isnan(d)) return INFINITY;
+        most = fmax(most, d);
+    }
+    return most;
+}
+
 /* ---- Gradients ---- */
 
 double check_difference(size_t n, const double *a, const double *b)

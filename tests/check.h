@@ -46,6 +46,10 @@ struct random check_random(void);
 /* Random numbers in [-a, a). Free the result with matrix_free. */
 struct matrix check_matrix(struct random *random, size_t rows, size_t cols, double a);
 
+/* The largest |a - b| of two matrices, whose shapes must be one; infinite if
+ * a number is missing from either (NaN). */
+double check_gap(struct matrix a, struct matrix b);
+
 /* Run a shell command. Free the result with check_free. */
 struct check_output {
     int status;       /* exit status; 128 + signal if it was killed */

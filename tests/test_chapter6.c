@@ -65,14 +65,8 @@ static struct moe_options drawn_options(struct random *r)
 
 static double gap(struct matrix a, struct matrix b)
 {
-    double most = 0, size = 1;
-    CU_ASSERT_FATAL(a.rows == b.rows && a.cols == b.cols);
-    for (size_t i = 0; i < a.rows * a.cols; i++) {
-        double d = fabs((double)a.at[i] - (double)b.at[i]);
-        if (isnan(d)) return INFINITY;
-        most = fmax(most, d);
-        size = fmax(size, fabs((double)a.at[i]));
-    }
+    double most = check_gap(a, b), size = 1;
+    for (size_t i = 0; i < a.rows * a.cols; i++) size = fmax(size, fabs((double)a.at[i]));
     return most / size;
 }
 

@@ -220,9 +220,9 @@ static void cut_piece(struct moe_work *w, size_t e, size_t fifth)
 {
     struct moe_rows *s = &w->sorted;
     size_t rows = s->start[e + 1] - s->start[e];
+    size_t least = (rows + TILE - 1) / TILE;
     size_t parts = (rows + fifth / 4) / fifth;
-    if (parts < (rows + TILE - 1) / TILE)
-        parts = (rows + TILE - 1) / TILE;
+    if (parts < least) parts = least;
     for (size_t i = 0; i < parts; i++) {
         size_t first = rows * i / parts;
         put_tile(s, (struct moe_tile){e, s->start[e] + first,

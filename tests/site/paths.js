@@ -1,6 +1,8 @@
-// Where the book is.
+// Where the book is, and which of its pages to look at.
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const site = path.join(root, 'book/html')
+// The pages of the suites are made alike: where looking takes long, one stands for all.
+export const unlike = (name) => !/^test-[^1]/.test(name)

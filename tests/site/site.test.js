@@ -8,18 +8,18 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import jar from 'vnu-jar'
 import { open } from './browser.js'
-import { root, site } from './paths.js'
+import { root, site, unlike } from './paths.js'
 
 const pages = fs.readdirSync(site).filter((name) => name.endsWith('.html')).sort()
 const chapters = fs.readdirSync(path.join(root, 'chapters')).filter((name) => name.endsWith('.nw')).sort()
 const html = (name) => fs.readFileSync(path.join(site, name), 'utf8')
+const suites = fs.readdirSync(path.join(root, 'tests')).filter((name) => name.startsWith('test_chapter'))
+const pageOf = (suite) => suite.replace('test_chapter', 'test-').replace('.c', '.html')
 
 test('every chapter has its page, and there is nothing else', () => {
   const expected = chapters.map((name) => name.startsWith('00-') ? 'index.html' : name.replace('.nw', '.html'))
-  const suites = fs.readdirSync(path.join(root, 'tests')).filter((name) => name.startsWith('test_chapter'))
-    .map((name) => name.replace('test_chapter', 'test-').replace('.c', '.html'))
   assert.deepEqual(fs.readdirSync(site).filter((name) => !name.endsWith('.woff2')).sort(),
-    [...expected, ...suites, 'bibliography.html', 'chunks.html', 'identifiers.html', 'terms.html', 'tests.html', 'style.css', 'book.js', 'lunr.js', 'search.js'].sort())
+    [...expected, ...suites.map(pageOf), 'bibliography.html', 'chunks.html', 'identifiers.html', 'terms.html', 'tests.html', 'style.css', 'book.js', 'lunr.js', 'search.js'].sort())
 })
 
 test('every link and fragment resolves, without a network', () => {
@@ -43,9 +43,9 @@ test('every link and fragment resolves, without a network', () => {
 
 test('every claim of a suite is on the page of the tests, and its case on its own', () => {
   let count = 0
-  for (const name of fs.readdirSync(path.join(root, 'tests')).filter((name) => name.startsWith('test_chapter'))) {
+  for (const name of suites) {
     const text = fs.readFileSync(path.join(root, 'tests', name), 'utf8')
-    const there = name.replace('test_chapter', 'test-').replace('.c', '.html')
+    const there = pageOf(name)
     for (const [, claim, test] of text.matchAll(/check_case\(\s*"((?:[^"\\]|\\.)*)",\s*(\w+)\)/g)) {
       assert.ok(unescaped(html('tests.html')).includes(`<a href="${there}#case-${test}">${claim.replace(/\\(.)/g, '$1')}</a>`), claim)
       count++
@@ -121,7 +121,7 @@ test('each transcript on a page is what its program prints now', () => {
   assert.ok(count > 0, 'no page shows a transcript')
 })
 
-for (const name of pages.filter((name) => !/^test-[^1]/.test(name))) {     // one suite stands for all
+for (const name of pages.filter(unlike)) {
   test(`${name} in a browser, at three widths, light and dark`, async () => {
     const shots = process.env.SHOTS
     for (const width of [390, 900, 1440]) {
