@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "capacity.h"
 #include "lesson.h"
+#include "random.h"
 
 /* teach lesson 5.1, slots */
 struct layer { size_t tokens, experts; double factor; };

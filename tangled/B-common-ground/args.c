@@ -111,11 +111,11 @@ static void print_help(const struct args *args)
         printf("  %-12s print name<TAB>value lines, as the page quotes "
                "them\n  %-12s print the micro-lessons with their answers\n",
                "--values", "--lessons");
-        if (args->tables[0])
+        if (args->tables->name)
             printf("  %-12s print the table behind a figure:", "--data");
-        for (size_t i = 0; args->tables[i]; i++)
-            printf("%s %s", i ? "," : "", args->tables[i]);
-        printf(args->tables[0] ? "\n" : "");
+        for (const struct args_table *t = args->tables; t->name; t++)
+            printf("%s %s", t > args->tables ? "," : "", t->name);
+        printf(args->tables->name ? "\n" : "");
     }
     printf("  %-12s print how it was built\n  %-12s print this\n",
            "--version", "--help");
@@ -202,16 +202,18 @@ static const struct args_option *find(const struct args *args,
 }
 
 /* check the name of a table */
-static const char *table(const struct args *args, const char *name)
+static const struct args_table *table(const struct args *args,
+                                      const char *name)
 {
     char allowed[200], try[80];
     size_t n = (size_t)snprintf(allowed, sizeof allowed, "must be");
-    for (size_t i = 0; args->tables[i] && n < sizeof allowed; i++) {
-        if (name && !strcmp(args->tables[i], name)) return name;
+    const struct args_table *t = args->tables;
+    for (; t->name && n < sizeof allowed; t++) {
+        if (name && !strcmp(t->name, name)) return t;
         n += (size_t)snprintf(allowed + n, sizeof allowed - n, "%s %s",
-                              i ? " or" : "", args->tables[i]);
+                              t > args->tables ? " or" : "", t->name);
     }
-    snprintf(try, sizeof try, "--data %s", args->tables[0]);
+    snprintf(try, sizeof try, "--data %s", args->tables->name);
     args_reject(args, "--data", try, "%s, got '%s'", allowed,
                 name ? name : "");
 }
@@ -258,10 +260,10 @@ struct args_request args_parse(const struct args *args,
         const char *value = argv[i][length] ? argv[i] + length + 1
                           : i + 1 < argc ? argv[i + 1] : NULL;
         /* take an option with a value */
-        if (args->tables && args->tables[0] && length == 6
+        if (args->tables && args->tables->name && length == 6
             && !strncmp(argv[i], "--data", 6)) {
             request.output = ARGS_DATA;
-            request.data = table(args, value);
+            request.table = table(args, value);
         } else {
             const struct args_option *o = find(args, argv[i], length);
             if (!o)

@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <string.h>
 #include "print.h"
 
@@ -7,9 +8,9 @@ void print_part(FILE *out, const char *title)
 }
 
 /* print a value with its name */
-void print_count(FILE *out, const char *name, size_t value)
+void print_count(FILE *out, const char *name, uint64_t value)
 {
-    fprintf(out, "%s\t%zu\n", name, value);
+    fprintf(out, "%s\t%" PRIu64 "\n", name, value);
 }
 
 void print_value(FILE *out, const char *name, double value)

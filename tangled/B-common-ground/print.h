@@ -1,13 +1,14 @@
 #ifndef PRINT_H
 #define PRINT_H
 /* How the chapters' programs print. */
+#include <stdint.h>
 #include <stdio.h>
 
 /* A part of the traced run: an empty line, then its title. */
 void print_part(FILE *out, const char *title);
 
 /* "name<TAB>value", for --values: counts whole, others to 6 digits. */
-void print_count(FILE *out, const char *name, size_t value);
+void print_count(FILE *out, const char *name, uint64_t value);
 void print_value(FILE *out, const char *name, double value);
 
 /* A bar of share * width marks in a field of that width. */

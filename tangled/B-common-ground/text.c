@@ -1,6 +1,6 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include "stop.h"
 #include "text.h"
 
 /* number the characters */
@@ -13,18 +13,16 @@ size_t text_symbol(char c)
 {
     const char *found = c ? strchr(alphabet, c) : NULL;
     if (found) return (size_t)(found - alphabet);
-    fprintf(stderr, "text.c: character %d is not in the sample's "
-            "alphabet; draw text with text_line or text_fill\n", c);
-    abort();
+    stop("character %d is not in the sample's alphabet; draw text with "
+         "text_line or text_fill", c);
 }
 
 /* turn a number back into its character */
 char text_char(size_t symbol)
 {
     if (symbol < text_symbols()) return alphabet[symbol];
-    fprintf(stderr, "text.c: symbol %zu of %zu: allowed are 0 to %zu\n",
-            symbol, text_symbols(), text_symbols() - 1);
-    abort();
+    stop("symbol %zu of %zu: allowed are 0 to %zu", symbol,
+         text_symbols(), text_symbols() - 1);
 }
 
 /* draw a name */
@@ -96,8 +94,8 @@ void text_fill(char *text, size_t length, struct random *random)
     for (size_t used = 0; used < length; ) {
         text_line(line, (enum text_domain)
                   random_below(random, TEXT_DOMAINS), random);
-        size_t n = strlen(line), room = length - used;
-        memcpy(text + used, line, n < room ? n : room);
-        used += n < room ? n : room;
+        size_t n = strlen(line), left = length - used;
+        memcpy(text + used, line, n < left ? n : left);
+        used += n < left ? n : left;
     }
 }
