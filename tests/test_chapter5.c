@@ -179,7 +179,7 @@ static void gates_of_zero(void)
 {
     size_t expert[] = {0, 1}, slot[] = {CAPACITY_DROPPED, 0};
     real gate[] = {1, 0}, kept[2], dkept[] = {5, 3}, dgate[2];
-    struct routes r = {1, 2, 2, expert, {1, 2, gate}};
+    struct routes r = {1, 2, 2, 1, expert, {1, 2, gate}};
     struct capacity c = {.choices = 2, .experts = 2, .slots = 1, .slot = slot};
     capacity_gates(&c, &r, 1, (struct matrix){1, 2, kept});
     capacity_gates_backward(&c, &r, 1, (struct matrix){1, 2, dgate}, (struct matrix){1, 2, dkept});

@@ -9,7 +9,7 @@ struct routes routes_new(size_t tokens, size_t experts, size_t top_k)
     if (top_k < 1 || top_k > experts)
         stop("K = %zu of E = %zu experts: K must be from 1 to E", top_k,
              experts);
-    return (struct routes){tokens, experts, top_k,
+    return (struct routes){tokens, experts, top_k, tokens,
                            room(tokens * top_k, sizeof(size_t)),
                            matrix_new(tokens, top_k)};
 }
@@ -157,7 +157,29 @@ void routes_weigh_backward(const struct routes *routes,
         matrix_expect(p, tokens, routes->experts, "p [T, E]");
     MATRIX_PARALLEL(static)
     for (size_t t = 0; t < tokens; t++)
-        weigh_row_backward(matrix_row(dlogits, t), routes, t, gate,
-                           matrix_row(dgate, t), matrix_row(logits, t),
-                           softmax ? matrix_row(p, t) : NULL);
+        if (routes_expert(routes, t, 0) == ROUTES_NONE)
+            matrix_clear(matrix_rows(dlogits, t, 1));
+        else
+            weigh_row_backward(matrix_row(dlogits, t), routes, t, gate,
+                               matrix_row(dgate, t),
+                               matrix_row(logits, t),
+                               softmax ? matrix_row(p, t) : NULL);
+}
+
+/* take out what is padding */
+void routes_mask(struct routes *routes, const unsigned char *valid,
+                 struct matrix *p, double *log_z)
+{
+    routes->valid = routes->tokens;
+    for (size_t t = 0; valid && t < routes->tokens; t++) {
+        if (valid[t]) continue;
+        routes->valid--;
+        for (size_t k = 0; k < routes->top_k; k++) {
+            routes->expert[t * routes->top_k + k] = ROUTES_NONE;
+            matrix_row(routes->gate, t)[k] = 0;
+        }
+        for (size_t e = 0; p && e < p->cols; e++)
+            matrix_row(*p, t)[e] = 0;
+        if (log_z) log_z[t] = 0;
+    }
 }

@@ -2,6 +2,7 @@
 #define ROUTES_H
 /* The routing table: which experts a token goes to, with what gates.
  * T tokens, E experts, K experts chosen per token. */
+#include <stdint.h>
 #include "matrix.h"
 
 /* How K of E logits become gates. */
@@ -11,9 +12,12 @@ enum routes_gate {
     GATE_SIGMOID, /* keep K sigmoids, over their sum (DeepSeek-V3) */
 };
 
-/* The routing table: expert and gate of each choice, best first. */
+/* The routing table: expert and gate of each choice, best first. A
+ * token that is padding goes nowhere: ROUTES_NONE, with gates of 0. */
+#define ROUTES_NONE SIZE_MAX
 struct routes {
     size_t tokens, experts, top_k;
+    size_t valid;       /* tokens that are no padding; T at first */
     size_t *expert;     /* [T, K] */
     struct matrix gate; /* [T, K] */
 };
@@ -33,6 +37,12 @@ void routes_select(struct routes *routes, struct matrix logits);
  * or +inf, or with only -inf, gets NaN gates. */
 void routes_weigh(struct routes *routes, enum routes_gate gate,
                   struct matrix logits, struct matrix p);
+
+/* Take out the tokens t with valid[t] = 0, which are padding: no
+ * expert, gates of 0, and where given p [T, E] and log_z [T] of 0, so
+ * that they add to no sum and get no slope. NULL: all are valid. */
+void routes_mask(struct routes *routes, const unsigned char *valid,
+                 struct matrix *p, double *log_z);
 
 /* dlogits [T, E] from dgate [T, K], the selection held fixed. */
 void routes_weigh_backward(const struct routes *routes,
