@@ -18,7 +18,7 @@ need = $(foreach tool,$1,$(if $(shell command -v $(tool) 2>/dev/null),,\
     $(error $(tool) is not installed, and `make $(firstword $(goals))' needs it. Type: ./setup$2)))
 wants = $(filter $1,$(goals))
 
-ifneq ($(call wants,lint check-tangled),)
+ifneq ($(call wants,check-tangled),)
   $(call need,notangle)
 endif
 ifneq ($(call wants,all html epub quoted check-quoted promote),)
@@ -217,10 +217,10 @@ tangle: ;
 check-tangled:
 	@book/tangle --check
 
-## make lint: find chunks that are undefined, unused, too long or too wide
+## make lint: find chunks that break the rules; what each chapter and card asks
 .PHONY: lint
 lint:
-	@book/lint
+	@book/lint --table
 
 # The test program of a flavor holds all modules and lessons, and the suites.
 test_files := $(sort $(notdir $(wildcard tests/*.c)))
@@ -297,7 +297,7 @@ fuzz: build/fuzz/fuzz
 
 ## make test: everything: tangled/, lint, the press, all suites, quotes, pages
 do-tangled = book/tangle --check
-do-lint = book/lint
+do-lint = { book/lint && tests/lint; }
 do-press = tests/press
 do-strict = $(MAKE) --no-print-directory FLAVOR=strict suites
 do-sanitize = $(MAKE) --no-print-directory FLAVOR=sanitize suites
