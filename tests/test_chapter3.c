@@ -17,9 +17,8 @@ static void lessons(void) { check_lessons(&lessons3, 200, ""); }
 
 static void too_many_experts(void)
 {
-    struct check_output got = check_run(CHECK_BUILD "/chapter3 --experts 4 --top-k 5");
-    CU_ASSERT(got.status == 2 && !*got.out && strstr(got.err, "number of experts, 4, got 5"));
-    check_free(&got);
+    check_refuses(3, (const struct check_refusal[]){
+        {"--experts 4 --top-k 5", "number of experts, 4, got 5"}, {NULL, NULL}});
 }
 
 /* ---- Selection ---- */

@@ -238,14 +238,11 @@ static void no_tokens(void)
 
 static void bad_shares(void)
 {
-    static const char *const bad[] = {"0,0", "1,,2", ",1", "1,", "1;2", "1,-2", "1,nan", "a"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        char command[120];
-        snprintf(command, sizeof command, "%s/chapter4 --shares '%s'", CHECK_BUILD, bad[i]);
-        struct check_output got = check_run(command);
-        CU_ASSERT(got.status == 2 && !*got.out && strstr(got.err, "weights like 9,2,2,2"));
-        check_free(&got);
-    }
+    static const char words[] = "weights like 9,2,2,2";
+    check_refuses(4, (const struct check_refusal[]){
+        {"--shares 0,0", words}, {"--shares 1,,2", words}, {"--shares ,1", words},
+        {"--shares 1,", words}, {"--shares '1;2'", words}, {"--shares 1,-2", words},
+        {"--shares 1,nan", words}, {"--shares a", words}, {NULL, NULL}});
 }
 
 /* One step against the gradient lowers the loss, f held fixed. */

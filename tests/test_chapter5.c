@@ -266,15 +266,10 @@ static void even_routes(void)
         }
 }
 
-static void even(double *share, size_t n)
-{
-    for (size_t e = 0; e < n; e++) share[e] = 1 / (double)n;
-}
-
 static void expectation(void)
 {
     double share[8], one[4] = {0, 1, 0, 0}, skew[4] = {0.6, 0.4 / 3, 0.4 / 3, 0.4 / 3};
-    even(share, 8);
+    for (size_t e = 0; e < 8; e++) share[e] = 1.0 / 8;
     /* of an independent computation, by exact fractions */
     CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 64, 8), 0.1305, 5e-5);
     CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 64, 10), 0.0453, 5e-5);
@@ -313,57 +308,45 @@ static void expectation_drawn(void)
     matrix_free(&z), routes_free(&routes), capacity_free(&c);
 }
 
-static double value(const char *arguments, const char *name)
-{
-    char command[240], line[80];
-    snprintf(command, sizeof command, "%s/chapter5 --values %s", CHECK_BUILD, arguments);
-    struct check_output got = check_run(command);
-    snprintf(line, sizeof line, "%s\t", name);
-    const char *at = strstr(got.out, line);
-    double number = got.status == 0 && at ? strtod(at + strlen(line), NULL) : NAN;
-    check_free(&got);
-    return number;
-}
-
 #define SKEW "--tokens 240 --experts 4 --shares 9,2,2,2 --batch exact "
 
 static void published_numbers(void)
 {
-    CU_ASSERT_DOUBLE_EQUAL(value("", "capacity.expected_dropped_share"), 0.1305, 5e-5);
-    CU_ASSERT_EQUAL(value("", "capacity.slots"), 8);
-    CU_ASSERT_DOUBLE_EQUAL(value(SKEW, "capacity.dropped_share"), 0.35, 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(value(SKEW, "capacity.wasted_share"), 0.35, 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(value(SKEW "--capacity-factor 1.25", "capacity.dropped_share"), 0.2875, 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(value(SKEW "--capacity-factor 1.25", "capacity.wasted_share"), 0.43, 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(value(SKEW "--capacity-factor 2", "capacity.dropped_share"), 0.1, 1e-9);
-    CU_ASSERT_EQUAL(value(SKEW "--drop probability", "capacity.dropped"), 84);
-    CU_ASSERT_EQUAL(value("--tokens 100 --experts 2 --capacity-factor 1.1", "capacity.slots"), 55);
+    CU_ASSERT_DOUBLE_EQUAL(check_value(5, "", "capacity.expected_dropped_share"), 0.1305, 5e-5);
+    CU_ASSERT_EQUAL(check_value(5, "", "capacity.slots"), 8);
+    CU_ASSERT_DOUBLE_EQUAL(check_value(5, SKEW, "capacity.dropped_share"), 0.35, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(check_value(5, SKEW, "capacity.wasted_share"), 0.35, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(check_value(5, SKEW "--capacity-factor 1.25", "capacity.dropped_share"), 0.2875, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(check_value(5, SKEW "--capacity-factor 1.25", "capacity.wasted_share"), 0.43, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(check_value(5, SKEW "--capacity-factor 2", "capacity.dropped_share"), 0.1, 1e-9);
+    CU_ASSERT_EQUAL(check_value(5, SKEW "--drop probability", "capacity.dropped"), 84);
+    CU_ASSERT_EQUAL(check_value(5, "--tokens 100 --experts 2 --capacity-factor 1.1", "capacity.slots"), 55);
 }
 
 /* Largest remainder: 10 tokens for 1 : 1 : 1 make 4, 3, 3; C = 3 drops one. */
 static void largest_remainder(void)
 {
-    CU_ASSERT_EQUAL(value("--tokens 10 --experts 3 --batch exact --capacity-factor 0.9",
+    CU_ASSERT_EQUAL(check_value(5, "--tokens 10 --experts 3 --batch exact --capacity-factor 0.9",
                           "capacity.dropped"), 1);
-    CU_ASSERT_EQUAL(value("--tokens 3 --experts 4 --shares 5,3,2,2 --batch exact --capacity-factor 1.3",
+    CU_ASSERT_EQUAL(check_value(5, "--tokens 3 --experts 4 --shares 5,3,2,2 --batch exact --capacity-factor 1.3",
                           "capacity.dropped"), 0);
-    CU_ASSERT_EQUAL(value("--tokens 7 --experts 2 --shares 0,3 --batch exact", "capacity.dropped"), 3);
+    CU_ASSERT_EQUAL(check_value(5, "--tokens 7 --experts 2 --shares 0,3 --batch exact", "capacity.dropped"), 3);
 }
 
 /* Over many batches, drawn first choices follow the shares. */
 static void drawn_follow_shares(void)
 {
-    double dropped = value("--tokens 100000 --experts 4 --shares 9,2,2,2", "capacity.dropped_share");
+    double dropped = check_value(5, "--tokens 100000 --experts 4 --shares 9,2,2,2", "capacity.dropped_share");
     CU_ASSERT_DOUBLE_EQUAL(dropped, 0.35, 0.01);
     /* K = 2: first 0.6 / 0.4, then in proportion from those left:
      * expert 0 is chosen by 0.6 + 3 * 0.1333 * 0.6 / 0.8667 = 0.8769 of tokens */
-    dropped = value("--tokens 100000 --experts 4 --shares 9,2,2,2 --top-k 2", "capacity.dropped_share");
+    dropped = check_value(5, "--tokens 100000 --experts 4 --shares 9,2,2,2 --top-k 2", "capacity.dropped_share");
     CU_ASSERT_DOUBLE_EQUAL(dropped, (0.87692 - 0.5) / 2, 0.01);
 }
 
 static void rejected(void)
 {
-    static const struct { const char *arguments, *words; } bad[] = {
+    check_refuses(5, (const struct check_refusal[]){
         {"--capacity-factor -1", "from 0.01 to 100"},
         {"--capacity-factor 1.23456789", "six decimals"},
         {"--top-k 9", "number of experts, 8"},
@@ -371,15 +354,7 @@ static void rejected(void)
         {"--batch exact --top-k 2", "must be drawn"},
         {"--experts 2 --shares 1,0 --top-k 2", "at least 2 weights"},
         {"--drop chance", "position or probability"},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        char command[160];
-        snprintf(command, sizeof command, "%s/chapter5 %s", CHECK_BUILD, bad[i].arguments);
-        struct check_output got = check_run(command);
-        CU_ASSERT(got.status == 2 && !*got.out && strstr(got.err, bad[i].words)
-                  && strstr(got.err, "(try --"));
-        check_free(&got);
-    }
+        {NULL, NULL}});
 }
 
 static struct batch breach;
