@@ -431,7 +431,8 @@ static double margin(const struct weighing *w)
 static void gradients(void)
 {
     struct random r = check_random();
-    for (int round = 0; round < 60; ) {
+    for (int round = 0, tries = 0; round < 60; tries++) {
+        CU_ASSERT_FATAL(tries < 5000);
         size_t experts = 2 + random_below(&r, 6), top_k = 1 + random_below(&r, experts);
         size_t tokens = 1 + random_below(&r, 4);
         struct weighing w = {routes_new(tokens, experts, top_k), gates[round % 3],

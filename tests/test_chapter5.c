@@ -60,7 +60,10 @@ static void slots(void)
     CU_ASSERT_EQUAL(capacity_slots(0, 64, 1, 8), 0);
     CU_ASSERT_EQUAL(capacity_slots(1000, 1000000000, 1, 1), 1000000000000);
     CU_ASSERT(capacity_exact(1.1) && capacity_exact(100) && !capacity_exact(1.2345678));
+    CU_ASSERT(!capacity_exact(1.00000001) && !capacity_exact(1 + 1e-9));
     struct random r = check_random();
+    for (int round = 0; round < 2000; round++)
+        CU_ASSERT(capacity_exact((double)random_below(&r, 100000000) / 1e6));
     for (int round = 0; round < 2000; round++) {
         size_t hundredths = random_below(&r, 1000), tokens = random_below(&r, 100000);
         size_t top_k = 1 + random_below(&r, 8), experts = 1 + random_below(&r, 256);
@@ -183,6 +186,19 @@ static void gates_of_zero(void)
     capacity_gates(&c, &r, 1, (struct matrix){1, 2, kept});
     capacity_gates_backward(&c, &r, 1, (struct matrix){1, 2, dgate}, (struct matrix){1, 2, dkept});
     CU_ASSERT(kept[0] == 0 && kept[1] == 0 && dgate[0] == 0 && dgate[1] == 3);
+}
+
+/* A kept gate that is no number is not shared out as if it were one. */
+static void gates_of_nan(void)
+{
+    size_t expert[] = {0, 1, 2}, slot[] = {0, CAPACITY_DROPPED, 0};
+    real gate[] = {(real)NAN, (real)0.5, (real)0.25}, kept[3];
+    struct routes r = {1, 3, 3, expert, {1, 3, gate}};
+    struct capacity c = {.choices = 3, .experts = 3, .slots = 1, .slot = slot};
+    for (int share_out = 0; share_out < 2; share_out++) {
+        capacity_gates(&c, &r, share_out, (struct matrix){1, 3, kept});
+        CU_ASSERT(isnan((double)kept[0]) && kept[1] == 0 && kept[2] != 0);
+    }
 }
 
 static void orders_drop_as_many(void)
@@ -375,6 +391,7 @@ static void wrong_factor(void) { capacity_slots(NAN, 1, 1, 1); }
 static void no_experts(void) { capacity_slots(1, 1, 1, 0); }
 static void factor_too_large(void) { capacity_slots(1000.1, 1, 1, 1); }
 static void too_many(void) { capacity_slots(1, 1000000001, 1, 1); }
+static void too_many_experts(void) { capacity_slots(1, 1, 1, 1000000001); }
 static void far_too_many(void) { capacity_slots(1, SIZE_MAX / 2 + 1, 2, 1); }
 static void small_slots(void)
 {
@@ -395,9 +412,49 @@ static void contracts(void)
     check_aborts(no_experts, "capacity.c experts from 1 1, 0");
     check_aborts(factor_too_large, "capacity.c factor 1000.1");
     check_aborts(too_many, "capacity.c choices 1000000001");
+    check_aborts(too_many_experts, "capacity.c experts 1e9 1000000001");
     check_aborts(far_too_many, "capacity.c choices");
     check_aborts(small_slots, "capacity.c slots [K T, E]");
     done(&breach);
+}
+
+/* Sharing out, by its definition: the kept gates are weighed up to the sum of
+ * all. In double, whatever the gates are in. */
+struct shared { const struct batch *b; const double *gate; struct matrix weight; };
+static double shared_out(void *context)
+{
+    const struct shared *s = context;
+    size_t top_k = s->b->routes.top_k;
+    double loss = 0;
+    for (size_t t = 0; t < s->b->routes.tokens; t++) {
+        double all = 0, left = 0, sum = 0;
+        for (size_t k = 0; k < top_k; k++) {
+            double g = s->gate[t * top_k + k];
+            int kept = s->b->capacity.slot[t * top_k + k] != CAPACITY_DROPPED;
+            all += g, left += kept ? g : 0;
+            sum += kept ? (double)matrix_row(s->weight, t)[k] * g : 0;
+        }
+        loss += left > 0 ? sum * all / left : 0;
+    }
+    return loss;
+}
+
+static void slope_of_sharing_out(void)
+{
+    enum { MOST = 40 * 9 };
+    struct random r = check_random();
+    for (int round = 0; round < 60; round++) {
+        struct batch b = drawn(&r, (enum topk_gate)(round % 3));
+        size_t tokens = b.routes.tokens, top_k = b.routes.top_k;
+        struct matrix dkept = check_matrix(&r, tokens, top_k, 1), dgate = matrix_new(tokens, top_k);
+        double gate[MOST], slope[MOST];
+        struct shared s = {&b, gate, dkept};
+        capacity_gates_backward(&b.capacity, &b.routes, 1, dgate, dkept);
+        for (size_t i = 0; i < tokens * top_k; i++)
+            gate[i] = (double)b.routes.gate.at[i], slope[i] = (double)dgate.at[i];
+        CU_ASSERT(check_gradient(tokens * top_k, gate, slope, shared_out, &s) < 2e-6);
+        matrix_free(&dkept), matrix_free(&dgate), done(&b);
+    }
 }
 
 #ifdef REAL_DOUBLE
@@ -444,8 +501,10 @@ SUITE(5) {
     check_case("equal probabilities: position decides", ties_by_position);
     check_case("first choices first, NaN last", first_choices_first);
     check_case("kept gates of zero", gates_of_zero);
+    check_case("a kept gate that is NaN stays NaN", gates_of_nan);
     check_case("the order changes who is dropped, not how many", orders_drop_as_many);
     check_case("gates after a drop", gates_after_a_drop);
+    check_case("the slope of sharing out is that of its definition", slope_of_sharing_out);
     check_case("slots for all drop none, no slots all", enough_slots);
     check_case("even routes: uniform = 1, no drop, no waste", even_routes);
     check_case("the expectation at known points", expectation);
