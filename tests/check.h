@@ -46,8 +46,8 @@ struct random check_random(void);
 /* Random numbers in [-a, a). Free the result with matrix_free. */
 struct matrix check_matrix(struct random *random, size_t rows, size_t cols, double a);
 
-/* The largest |a - b| of two matrices, whose shapes must be one; infinite if
- * a number is missing from either (NaN). */
+/* The largest |a - b| of two matrices, whose shapes must be one, over the largest
+ * |a| if that is above 1; infinite if a number is missing from either (NaN). */
 double check_gap(struct matrix a, struct matrix b);
 
 /* Run a shell command. Free the result with check_free. */
@@ -58,10 +58,20 @@ struct check_output {
 struct check_output check_run(const char *command);
 void check_free(struct check_output *output);
 
-/* Chapter N's program: builds, runs, exits 0, prints what its page quotes,
- * says what it takes (--help), and rejects what it cannot use: exit 2, nothing
- * on stdout, and what was wrong, what is allowed and what to try on stderr. */
+/* Chapter N's program: runs, exits 0, says what it takes (--help), and rejects
+ * what it cannot use: exit 2, nothing on stdout, and what was wrong, what is
+ * allowed and what to try on stderr. That it prints what its page quotes is for
+ * `make check-quoted` to say; of the fast build, it is said here. */
 void check_program(int chapter);
+
+/* What chapter N's program gives for a name: check_value(5, "--experts 4",
+ * "capacity.slots"). NaN if it fails, or has no such name. */
+double check_value(int chapter, const char *arguments, const char *name);
+
+/* Chapter N's program rejects each row's arguments, and its message has the
+ * row's words. The last row is {NULL, NULL}. */
+struct check_refusal { const char *arguments, *words; };
+void check_refuses(int chapter, const struct check_refusal *rows);
 
 /* breach must abort, and say all words of `words` (split at spaces) on
  * stderr: check_aborts(multiply_wrong_shapes, "matrix.c 2x3 4x5"). */

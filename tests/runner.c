@@ -1,9 +1,12 @@
 /* Run the suites: `build/strict/tests` all of them, `build/strict/tests 3`
  * chapter 3's. suites.inc is made from the names of the files in tests/. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <CUnit/Basic.h>
 #include "check.h"
 
@@ -20,6 +23,29 @@ enum { SUITES = sizeof suites / sizeof *suites };
 
 static CU_pSuite current;
 
+/* A loop without an end is ended. Every case, and every program that it runs, may
+ * take so many seconds of processor time; the slowest takes a tenth of them. */
+enum { MOST_SECONDS = 300 };
+
+static void endless(int signal)
+{
+    CU_pTest test = CU_get_current_test();
+    const char *claim = test ? test->pName : "", *words = " does not end\n";
+    (void)signal;
+    if (write(STDERR_FILENO, claim, strlen(claim)) >= 0 && write(STDERR_FILENO, words, strlen(words))) { }
+    _exit(1);
+}
+
+static void limit_time(void)
+{
+    struct rusage used;
+    struct rlimit limit;
+    getrusage(RUSAGE_SELF, &used), getrlimit(RLIMIT_CPU, &limit);
+    rlim_t most = MOST_SECONDS + (rlim_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec);
+    limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
+    setrlimit(RLIMIT_CPU, &limit);
+}
+
 void check_case(const char *claim, void (*test)(void))
 {
     if (CU_add_test(current, claim, test)) return;
@@ -32,7 +58,7 @@ static void add_suite(size_t i)
     char *title = malloc(32);
     if (!title) abort();
     snprintf(title, 32, "chapter %s", suites[i].number);
-    current = CU_add_suite(title, NULL, NULL);
+    current = CU_add_suite_with_setup_and_teardown(title, NULL, NULL, limit_time, NULL);
     if (!current) {
         fprintf(stderr, "tests: cannot add %s: %s\n", title, CU_get_error_msg());
         exit(1);
@@ -58,6 +84,7 @@ static void add_suite_number(const char *number)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGXCPU, endless);
     if (CU_initialize_registry() != CUE_SUCCESS) return 1;
     for (int i = 1; i < argc; i++) add_suite_number(argv[i]);
     for (size_t i = 0; argc < 2 && i < SUITES; i++) add_suite(i);

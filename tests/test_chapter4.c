@@ -162,6 +162,22 @@ static void fractions(void)
     }
 }
 
+/* Gates count by their size, not by their number, and need not sum to 1. */
+static void gate_weight(void)
+{
+    static const size_t expert[] = {0, 1, 0, 2};
+    static const double gate[] = {0.6, 0.2, 0.1, 0.1};
+    struct routes routes = routes_new(2, 4, 2);
+    double share[4];
+    for (size_t i = 0; i < 4; i++) routes.expert[i] = expert[i], routes.gate.at[i] = (real)gate[i];
+    balance_gate(share, &routes);
+    CU_ASSERT_DOUBLE_EQUAL(share[0], 0.7, 1e-7);
+    CU_ASSERT_DOUBLE_EQUAL(share[1], 0.2, 1e-7);
+    CU_ASSERT_DOUBLE_EQUAL(share[2], 0.1, 1e-7);
+    CU_ASSERT_EQUAL(share[3], 0);
+    routes_free(&routes);
+}
+
 static void measures(void)
 {
     double one[] = {0, 1, 0, 0}, skew[] = {0.6, 0.4 / 3, 0.4 / 3, 0.4 / 3}, flat[64];
@@ -224,6 +240,9 @@ static void bias_rule(void)
     CU_ASSERT_DOUBLE_EQUAL(bias[1], 1.01, 1e-15);
     CU_ASSERT_DOUBLE_EQUAL(bias[2], -0.99, 1e-15);
     CU_ASSERT_EQUAL(bias[3], 0);
+    double stay[] = {3, -2, 0, 1}, none[4] = {0}; /* no token has come, none is missing */
+    balance_bias_update(stay, none, 4, 0.01);
+    CU_ASSERT(stay[0] == 3 && stay[1] == -2 && stay[2] == 0 && stay[3] == 1);
 }
 
 static void no_tokens(void)
@@ -239,14 +258,11 @@ static void no_tokens(void)
 
 static void bad_shares(void)
 {
-    static const char *const bad[] = {"0,0", "1,,2", ",1", "1,", "1;2", "1,-2", "1,nan", "a"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        char command[120];
-        snprintf(command, sizeof command, "%s/chapter4 --shares '%s'", CHECK_BUILD, bad[i]);
-        struct check_output got = check_run(command);
-        CU_ASSERT(got.status == 2 && !*got.out && strstr(got.err, "weights like 9,2,2,2"));
-        check_free(&got);
-    }
+    static const char words[] = "weights like 9,2,2,2";
+    check_refuses(4, (const struct check_refusal[]){
+        {"--shares 0,0", words}, {"--shares 1,,2", words}, {"--shares ,1", words},
+        {"--shares 1,", words}, {"--shares '1;2'", words}, {"--shares 1,-2", words},
+        {"--shares 1,nan", words}, {"--shares a", words}, {NULL, NULL}});
 }
 
 /* One step against the gradient lowers the loss, f held fixed. */
@@ -266,6 +282,61 @@ static void push_lowers(void)
     for (size_t i = 0; i < 120; i++) dz.at[i] = 0;
     balance_loss_backward(dz, p, f, 1);
     for (size_t i = 0; i < 120; i++) CU_ASSERT(fabs((double)dz.at[i]) < 1e-7);
+    matrix_free(&z), matrix_free(&p), matrix_free(&dz);
+}
+
+/* An expert that no token may have, P = 0, is not pushed; the others are as if
+ * it were not there. */
+static void forbidden_stays_out(void)
+{
+    enum { T = 7, E = 5, OUT = 2 };
+    struct random r = check_random();
+    struct matrix z = check_matrix(&r, T, E, 2), p = matrix_new(T, E), dz = matrix_new(T, E);
+    struct matrix rest = matrix_new(T, E - 1), q = matrix_new(T, E - 1), drest = matrix_new(T, E - 1);
+    double mean[E], other[E - 1];
+    for (size_t t = 0; t < T; t++) {
+        matrix_row(z, t)[OUT] = (real)-INFINITY;
+        for (size_t e = 0; e < E - 1; e++) matrix_row(rest, t)[e] = matrix_row(z, t)[e + (e >= OUT)];
+    }
+    softmax_rows(p, NULL, z), balance_mean(mean, p);
+    softmax_rows(q, NULL, rest), balance_mean(other, q);
+    balance_entropy_backward(dz, p, mean, 1), balance_entropy_backward(drest, q, other, 1);
+    CU_ASSERT_DOUBLE_EQUAL(balance_entropy(mean, E), balance_entropy(other, E - 1), 1e-12);
+    for (size_t t = 0; t < T; t++) {
+        CU_ASSERT_EQUAL(matrix_row(dz, t)[OUT], 0);
+        for (size_t e = 0; e < E - 1; e++)
+            CU_ASSERT_DOUBLE_EQUAL((double)matrix_row(dz, t)[e + (e >= OUT)],
+                                   (double)matrix_row(drest, t)[e], 1e-7);
+    }
+    matrix_free(&z), matrix_free(&p), matrix_free(&dz);
+    matrix_free(&rest), matrix_free(&q), matrix_free(&drest);
+}
+
+/* The z-loss by its definition, in double whatever the layer is in. */
+enum { Z_TOKENS = 6, Z_EXPERTS = 5 };
+static double z_loss_defined(void *context)
+{
+    const double *z = context;
+    double loss = 0;
+    for (size_t t = 0; t < Z_TOKENS; t++) {
+        double sum = 0;
+        for (size_t e = 0; e < Z_EXPERTS; e++) sum += exp(z[t * Z_EXPERTS + e]);
+        loss += log(sum) * log(sum) / Z_TOKENS;
+    }
+    return 0.3 * loss;
+}
+
+static void z_loss_slope(void)
+{
+    struct random r = check_random();
+    struct matrix z = check_matrix(&r, Z_TOKENS, Z_EXPERTS, 2), p = matrix_new(Z_TOKENS, Z_EXPERTS);
+    struct matrix dz = matrix_new(Z_TOKENS, Z_EXPERTS);
+    double log_z[Z_TOKENS], x[Z_TOKENS * Z_EXPERTS], dx[Z_TOKENS * Z_EXPERTS];
+    softmax_rows(p, log_z, z);
+    balance_z_loss_backward(dz, p, log_z, 0.3);
+    for (size_t i = 0; i < Z_TOKENS * Z_EXPERTS; i++) x[i] = (double)z.at[i], dx[i] = (double)dz.at[i];
+    CU_ASSERT_DOUBLE_EQUAL(0.3 * balance_z_loss(log_z, Z_TOKENS), z_loss_defined(x), 1e-12);
+    CU_ASSERT(check_gradient(Z_TOKENS * Z_EXPERTS, x, dx, z_loss_defined, x) < 1e-6);
     matrix_free(&z), matrix_free(&p), matrix_free(&dz);
 }
 
@@ -311,13 +382,16 @@ SUITE(4) {
     check_case("the family below one", below_one);
     check_case("idle experts: far below one", far_below_one);
     check_case("the fractions sum to what they must", fractions);
+    check_case("a share of gate weight weighs the gates", gate_weight);
     check_case("measures at even, skewed and collapsed", measures);
     check_case("normal numbers are normal", normal_numbers);
     check_case("the smooth load is the chance to be chosen", smooth_load);
-    check_case("biases move by the sign", bias_rule);
+    check_case("biases move by the sign, and without tokens stay", bias_rule);
     check_case("no tokens, no loss", no_tokens);
     check_case("shares that are none are refused", bad_shares);
     check_case("a step against the gradient lowers the loss", push_lowers);
+    check_case("an expert that is forbidden is not pushed", forbidden_stays_out);
+    check_case("the z-loss's slope is that of its definition", z_loss_slope);
 #ifdef REAL_DOUBLE
     check_case("gradients of the losses, by differences", gradients);
 #endif
