@@ -124,8 +124,34 @@ static void percent(void)
     refuses(&number, "0.999", "the answer is in rows");
     reads(&number, "0", 0);
     reads(&number, "12.5", 12.5);
-    CU_ASSERT_PTR_NULL(strstr(lesson_example(&share), "0.13"));
-    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&number), "0.13"));
+}
+
+/* What the prompt offers, the lesson takes. */
+static void examples(void)
+{
+    static const struct lesson nats = {.unit = "nats", .tolerance = 0.01, .kind = LESSON_NUMBER};
+    const struct lesson *const all[] = {&number, &measured, &share, &nats};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char text[200], *at;
+        snprintf(text, sizeof text, "%s", lesson_example(all[i]));
+        CU_ASSERT_PTR_NOT_NULL_FATAL((at = strstr(text, "such as ")));
+        at += strlen("such as ");
+        size_t shown = 0;
+        for (char *end; at; at = end ? end + 2 + 2 * (*end == ' ') : NULL, shown++) {
+            char *comma = strstr(at, ", "), *or = strstr(at, " or ");
+            end = comma ? comma : or;
+            char one[40];
+            snprintf(one, sizeof one, "%.*s", (int)(end ? (size_t)(end - at) : strlen(at)), at);
+            struct lesson_answer got;
+            char why[LESSON_WHY];
+            int good = lesson_read(all[i], one, &got, why) == LESSON_ANSWER;
+            CU_ASSERT(good);
+            if (!good) printf("\n    '%s' is offered and refused: %s", one, why);
+        }
+        CU_ASSERT(shown >= 2);
+    }
+    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&experts), "in order"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&set), "any order"));
 }
 
 static void not_numbers(void)
@@ -172,8 +198,6 @@ static void experts_and_choices(void)
     CU_ASSERT(lesson_read(&choice, " 3 ", &got, why) == LESSON_ANSWER && got.value[0] == 3);
     static const char *const none[] = {"0", "4", "a", "1.", "1 2", "11", "-1", "1)", ""};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) refuses(&choice, none[i], "from 1 to 3");
-    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&experts), "in order"));
-    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&set), "any order"));
 }
 
 static void commands(void)
@@ -1091,6 +1115,7 @@ SUITE(A) {
     check_case("percent where they are asked for, and never a share for percent", percent);
     check_case("what is no number, or could be two, is refused with a reason", not_numbers);
     check_case("experts in order or as a set, choices by number", experts_and_choices);
+    check_case("what the prompt offers is read", examples);
     check_case("commands are one letter", commands);
     check_case("an answer is right within the tolerance", judging);
     check_case("verdicts are plain, and a mistake is named if it was made", explaining);

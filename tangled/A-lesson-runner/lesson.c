@@ -229,11 +229,12 @@ static int read_number(const struct lesson *lesson, char *text,
 static int ascend(struct lesson_answer *set)
 {
     for (size_t i = 1; i < set->count; i++)
-        for (size_t j = i; j && set->value[j - 1] >= set->value[j]; j--) {
-            double more = set->value[j - 1];
-            if (more == set->value[j]) return 0;
-            set->value[j - 1] = set->value[j];
-            set->value[j] = more;
+        for (size_t j = i; j; j--) {
+            double before = set->value[j - 1], here = set->value[j];
+            if (before == here) return 0;
+            if (before < here) break;
+            set->value[j - 1] = here;
+            set->value[j] = before;
         }
     return 1;
 }
@@ -307,10 +308,13 @@ const char *lesson_example(const struct lesson *lesson)
         return "expert numbers in order, such as 2 0 (or just 2)";
     case LESSON_SET:
         return "expert numbers in any order, such as 2 0 (or just 2)";
-    default:
-        return in_percent(lesson) ? "a number, such as 13 or 12.5%"
-            : "a number, such as 0.13, 13%, 1/8 or 6.5e-2";
+    default: break;
     }
+    if (in_percent(lesson)) return "a number, such as 13 or 12.5%";
+    if (!lesson->unit)
+        return "a number, such as 0.13, 13%, 1/8 or 6.5e-2";
+    return lesson->tolerance > 0 ? "a number, such as 2.5, 8/3 or 6.5e-2"
+        : "a number, such as 150, 25,600 or 4*40*160";
 }
 int lesson_passes(double tolerance, struct lesson_answer right,
                   struct lesson_answer said)

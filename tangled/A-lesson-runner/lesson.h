@@ -8,7 +8,7 @@ enum { LESSON_BOOK_SEED = 1, LESSON_VALUES = 8, LESSON_WHY = 160 };
 enum lesson_kind { LESSON_NUMBER,    /* one value and a tolerance */
                    LESSON_CHOICE,    /* an option's number, from 1 */
                    LESSON_EXPERTS,   /* expert numbers, in order */
-                   LESSON_SET,       /* experts; no order, so ascending */
+                   LESSON_SET,       /* the same; no order: ascending */
                    LESSON_CONSTANT}; /* a number, for any seed */
 extern const char *const lesson_kinds[]; /* "number", "choice", ... */
 
