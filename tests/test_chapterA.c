@@ -86,6 +86,7 @@ static void thousands_and_products(void)
         struct lesson_answer got;
         char why[LESSON_WHY];
         CU_ASSERT(lesson_read(&number, two[i], &got, why) == LESSON_UNREADABLE);
+        CU_ASSERT(lesson_read(&measured, two[i], &got, why) == LESSON_UNREADABLE);
     }
     /* Where something is measured, one comma could be either. */
     refuses(&measured, "1,125", "1,125 could be 1125 or 1.125");
@@ -276,6 +277,8 @@ static void explaining(void)
     explains(&choices, lesson_value(25600), lesson_value(307200), "off by 281600 (11 times the answer)\n", 1);
     explains(&choices, lesson_value(25600), lesson_value(281600), "off by 256000 (10 times the answer)\n", 1);
     explains(&choices, lesson_value(1), lesson_value(1e9), "off by 999999999 (999999999 times", 1);
+    explains(&choices, lesson_value(4), lesson_value(50), "off by 46 (11.5 times the answer)\n", 1);
+    explains(&choices, lesson_value(4), lesson_value(1e300), "You said 1e+300 choices", 1);
     explains(&choices, lesson_value(0), lesson_value(5), "not right, off by 5\n", 1);
     explains(&share, lesson_value(1), lesson_value(5), "Answer: 1 percent (+-1 counts as right)\n", 1);
     explains(&measured, lesson_value(12345.678), lesson_value(12345.6), "Answer: 12345.7 (+-0.01", 1);

@@ -70,7 +70,7 @@ static void print_distance(FILE *out, double right, double said,
         return;
     }
     fprintf(out, " (");
-    lesson_write(out, floor(error + 0.5));
+    lesson_write(out, error);
     fprintf(out, " times the answer)");
 }
 static void print_verdict(FILE *out, const struct lesson *lesson,
