@@ -313,8 +313,9 @@ const char *lesson_example(const struct lesson *lesson)
     if (in_percent(lesson)) return "a number, such as 13 or 12.5%";
     if (!lesson->unit)
         return "a number, such as 0.13, 13%, 1/8 or 6.5e-2";
-    return lesson->tolerance > 0 ? "a number, such as 2.5, 8/3 or 6.5e-2"
-        : "a number, such as 150, 25,600 or 4*40*160";
+    if (lesson->tolerance > 0)
+        return "a number, such as 2.5, 8/3 or 6.5e-2";
+    return "a number, such as 150, 25,600 or 4*40*160";
 }
 int lesson_passes(double tolerance, struct lesson_answer right,
                   struct lesson_answer said)

@@ -42,8 +42,8 @@ void lesson_write(FILE *out, double number); /* no 1.1e+03 */
 void lesson_draw(FILE *out, const char *before,
                  void (*draw)(uint64_t, FILE *), uint64_t seed);
 
-/* What a line asks for. Only LESSON_ANSWER sets the answer, and only
- * LESSON_UNREADABLE says why, in words that lack the period. */
+/* What a line asks for. Only LESSON_ANSWER sets the answer, only
+ * LESSON_UNREADABLE the reason why, of at most LESSON_WHY bytes. */
 enum lesson_heard { LESSON_UNREADABLE, LESSON_ANSWER, LESSON_AGAIN,
                     LESSON_HINT, LESSON_SKIP, LESSON_LEAVE };
 enum lesson_heard lesson_read(const struct lesson *lesson,
@@ -52,9 +52,9 @@ const char *lesson_example(const struct lesson *lesson);
 /* Read a plain number at the start of text; NULL, or where it ends. */
 const char *lesson_number(const char *text, double *value);
 
-/* How far off is 0 if exact; 1 if by the answer, or nothing right. */
 int lesson_passes(double tolerance, struct lesson_answer right,
                   struct lesson_answer said);
+/* 0 is exact; 1 is off by the answer itself, or no expert right. */
 double lesson_error(enum lesson_kind kind, struct lesson_answer right,
                     struct lesson_answer said);
 #endif
