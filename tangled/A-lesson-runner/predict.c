@@ -244,6 +244,7 @@ static int is_wanted(const struct lesson *lesson)
 
 static int teach_wanted(void)
 {
+    const char *named = wanted ? wanted : "";
     size_t taught = 0;
     for (int state = PROGRESS_NONE; state <= PROGRESS_RIGHT; state++)
         for (size_t c = 0; c < CHAPTERS; c++)
@@ -251,9 +252,10 @@ static int teach_wanted(void)
                 const struct lesson *lesson = &chapters[c]->rows[i];
                 if (!is_wanted(lesson) || state
                     != (int)progress_last(&past, lesson->id)) continue;
-                /* say that a lesson comes back */
-                if (state == PROGRESS_WRONG && !(wanted && !strcmp(wanted, lesson->id)))
-                    printf("Once more, since your last answer was not right:\n\n");
+                if (state == PROGRESS_WRONG
+                    && strcmp(named, lesson->id))
+                    printf("Once more, since your last answer was not "
+                           "right:\n\n");
                 taught++;
                 if (!teach(lesson)) return 1;
             }
