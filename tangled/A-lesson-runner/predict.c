@@ -175,14 +175,13 @@ static uint64_t first_seed(const struct lesson *lesson)
         ? LESSON_BOOK_SEED : another_seed(LESSON_BOOK_SEED);
 }
 static enum lesson_heard pose(const struct lesson *lesson,
-                              uint64_t problem)
+                              uint64_t seed,
+                              const struct lesson_problem *problem)
 {
-    struct lesson_answer said, right;
+    struct lesson_answer said;
     unsigned hints = 0;
     measure_window(72);
-    terminal_pose(&to, lesson, problem);
-    fflush(stdout);
-    right = lesson->solve(problem);
+    terminal_pose(&to, lesson, seed, problem);
     terminal_say(&to, 0, "Predict: %s.", lesson_example(lesson));
     terminal_say(&to, 0, "Or type ? for a hint, r for other numbers, s "
                  "to skip, q to leave.");
@@ -191,8 +190,8 @@ static enum lesson_heard pose(const struct lesson *lesson,
         char why[LESSON_WHY] = "";
         enum lesson_heard what = lesson_read(lesson, heard, &said, why);
         if (what == LESSON_ANSWER) {
-            predicted(lesson, problem, said, right, hints);
-            terminal_explain(&to, lesson, problem, right, said);
+            predicted(lesson, seed, said, problem->right, hints);
+            terminal_explain(&to, lesson, problem, said);
             return what;
         }
         if (what == LESSON_UNREADABLE)
@@ -224,13 +223,15 @@ static enum lesson_heard what_next(void)
 }
 static int teach(const struct lesson *lesson)
 {
-    uint64_t problem = first_seed(lesson);
+    uint64_t seed = first_seed(lesson);
     for (;;) {
-        enum lesson_heard what = pose(lesson, problem);
+        struct lesson_problem problem = lesson_make(lesson, seed);
+        enum lesson_heard what = pose(lesson, seed, &problem);
+        lesson_free(&problem);
         if (what == LESSON_ANSWER) what = what_next();
         printf("\n");
         if (what != LESSON_AGAIN) return what != LESSON_LEAVE;
-        problem = another_seed(problem);
+        seed = another_seed(seed);
     }
 }
 static int is_wanted(const struct lesson *lesson)

@@ -10,7 +10,7 @@ static void make_room(struct progress *p)
     if (p->count < p->room) return;
     p->room = p->room ? 2 * p->room : 64;
     p->at = realloc(p->at, p->room * sizeof *p->at);
-    if (!p->at) abort();
+    if (!p->at) stop("no memory for %zu predictions", p->room);
 }
 
 void progress_free(struct progress *progress) { free(progress->at); }
@@ -20,10 +20,8 @@ struct numbered { const struct progress *past;
 
 static struct numbered numbered_new(const struct progress *p)
 {
-    struct numbered all = {p, calloc(p->count + 1, sizeof(size_t)),
-                           calloc(p->count + 1, sizeof(double))};
-    if (!all.lesson || !all.errors) abort();
-    return all;
+    return (struct numbered){p, room(p->count, sizeof(size_t)),
+                             room(p->count, sizeof(double))};
 }
 
 static void numbered_free(struct numbered *all)
