@@ -246,21 +246,17 @@ static void judging(void)
 
 /* ---- What is said about an answer ---- */
 
-static void draw_nothing(uint64_t seed, FILE *out) { (void)seed, (void)out; }
-static struct lesson_answer half(uint64_t seed) { (void)seed; return lesson_value(0.5); }
-static struct lesson_answer thousand(uint64_t seed) { (void)seed; return lesson_value(1400); }
-
-/* What the terminal says about `said`. */
-static void explains(const struct lesson *row, struct lesson_answer right, struct lesson_answer said,
+/* What the terminal says about `said`, where 1400 and a half would be mistakes. */
+static void explains(const struct lesson *lesson, struct lesson_answer right, struct lesson_answer said,
                      const char *words, int there)
 {
-    struct lesson lesson = *row;
+    struct lesson_problem problem = {.right = right, .drawn = {"", ""}};
+    problem.wrong[0] = lesson_value(lesson->tolerance > 0 ? 0.5 : 1400);
     char text[2000] = "";
     FILE *page = fmemopen(text, sizeof text, "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(page);
     struct terminal to = {page, 80, 0, 0};
-    lesson.trace = draw_nothing;
-    terminal_explain(&to, &lesson, 1, right, said);
+    terminal_explain(&to, lesson, &problem, said);
     fclose(page);
     int good = (strstr(text, words) != NULL) == there;
     CU_ASSERT(good);
@@ -291,12 +287,12 @@ static void explaining(void)
     explains(&set, values(3, 1, 2, 3), values(2, 1, 3, 0), "not right, 2 of 3 found\n", 1);
 
     /* A mistake is named if it was made, not if it is near a measured answer. */
-    const struct lesson coins = {.tolerance = 0.1, .mistakes = {{"Coin flips.", half}}};
+    const struct lesson coins = {.tolerance = 0.1, .mistakes = {"Coin flips."}};
     explains(&coins, lesson_value(0.72), lesson_value(0.5), "Coin flips.", 1);
     explains(&coins, lesson_value(0.72), lesson_value(0.505), "Coin flips.", 1);
     explains(&coins, lesson_value(0.72), lesson_value(0.6), "Coin flips.", 0);
     explains(&coins, lesson_value(0.72), lesson_value(0.45), "Coin flips.", 0);
-    const struct lesson slots = {.mistakes = {{"Rounded down.", thousand}}};
+    const struct lesson slots = {.mistakes = {"Rounded down."}};
     explains(&slots, lesson_value(1500), lesson_value(1400), "Rounded down.", 1);
     explains(&slots, lesson_value(1500), lesson_value(1401), "Rounded down.", 0);
 }

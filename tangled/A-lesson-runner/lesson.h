@@ -14,13 +14,11 @@ extern const char *const lesson_kinds[]; /* "number", "choice", ... */
 
 struct lesson_answer { size_t count; double value[LESSON_VALUES]; };
 struct lesson_answer lesson_value(double value); /* just one */
-/* What a seed makes of a lesson. Where a mistake cannot show, the
- * count of its answer stays 0. */
-struct lesson_problem {
-    FILE *given, *way;  /* draw here: the problem, how it is solved */
-    struct lesson_answer right, wrong[3];
-    char *drawn[2];     /* both as text, once it is made */
-};
+/* What a seed makes of a lesson: two drawings, what is given and the
+ * worked way, then as text; the answer; what mistakes lead to, if they
+ * show. */
+struct lesson_problem { FILE *given, *way; char *drawn[2];
+                        struct lesson_answer right, wrong[3]; };
 struct lesson {
     const char *id, *title, *paths; /* "3.2", the claim, "2.1.4" */
     int minutes;
@@ -40,11 +38,10 @@ void lesson_list(FILE *out, const struct lesson_table *lessons,
 void lesson_print(FILE *out, const struct lesson *lesson,
                   struct lesson_answer answer); /* "150 rows" */
 void lesson_write(FILE *out, double number); /* no 1.1e+03 */
-/* Make a problem, and free it. */
 struct lesson_problem lesson_make(const struct lesson *lesson,
                                   uint64_t seed);
 void lesson_free(struct lesson_problem *problem);
-/* Print what was drawn, with `before` ahead of each line. */
+/* Print a drawing with `before` ahead of each line. */
 void lesson_draw(FILE *out, const char *before, const char *drawn);
 
 /* What a line asks for. Only LESSON_ANSWER sets the answer, only

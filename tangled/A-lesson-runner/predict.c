@@ -175,13 +175,13 @@ static uint64_t first_seed(const struct lesson *lesson)
         ? LESSON_BOOK_SEED : another_seed(LESSON_BOOK_SEED);
 }
 static enum lesson_heard pose(const struct lesson *lesson,
-                              uint64_t seed,
+                              uint64_t from,
                               const struct lesson_problem *problem)
 {
     struct lesson_answer said;
     unsigned hints = 0;
     measure_window(72);
-    terminal_pose(&to, lesson, seed, problem);
+    terminal_pose(&to, lesson, from, problem);
     terminal_say(&to, 0, "Predict: %s.", lesson_example(lesson));
     terminal_say(&to, 0, "Or type ? for a hint, r for other numbers, s "
                  "to skip, q to leave.");
@@ -190,7 +190,7 @@ static enum lesson_heard pose(const struct lesson *lesson,
         char why[LESSON_WHY] = "";
         enum lesson_heard what = lesson_read(lesson, heard, &said, why);
         if (what == LESSON_ANSWER) {
-            predicted(lesson, seed, said, problem->right, hints);
+            predicted(lesson, from, said, problem->right, hints);
             terminal_explain(&to, lesson, problem, said);
             return what;
         }
@@ -223,15 +223,15 @@ static enum lesson_heard what_next(void)
 }
 static int teach(const struct lesson *lesson)
 {
-    uint64_t seed = first_seed(lesson);
+    uint64_t from = first_seed(lesson);
     for (;;) {
-        struct lesson_problem problem = lesson_make(lesson, seed);
-        enum lesson_heard what = pose(lesson, seed, &problem);
+        struct lesson_problem problem = lesson_make(lesson, from);
+        enum lesson_heard what = pose(lesson, from, &problem);
         lesson_free(&problem);
         if (what == LESSON_ANSWER) what = what_next();
         printf("\n");
         if (what != LESSON_AGAIN) return what != LESSON_LEAVE;
-        seed = another_seed(seed);
+        from = another_seed(from);
     }
 }
 static int is_wanted(const struct lesson *lesson)

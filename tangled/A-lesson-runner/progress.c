@@ -3,6 +3,7 @@
 #include <string.h>
 #include "print.h"
 #include "progress.h"
+#include "stop.h"
 
 /* room for predictions */
 static void make_room(struct progress *p)
