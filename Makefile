@@ -18,7 +18,7 @@ need = $(foreach tool,$1,$(if $(shell command -v $(tool) 2>/dev/null),,\
     $(error $(tool) is not installed, and `make $(firstword $(goals))' needs it. Type: ./setup$2)))
 wants = $(filter $1,$(goals))
 
-ifneq ($(call wants,lint check-tangled),)
+ifneq ($(call wants,check-tangled),)
   $(call need,notangle)
 endif
 ifneq ($(call wants,all html epub quoted check-quoted promote),)
@@ -68,7 +68,9 @@ programs := $(numbers:%=$(BUILD)/chapter%)
 
 sources = $(foreach unit,$1,$(sort $(notdir $(wildcard tangled/$(unit)/*.c))))
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
-modules = $(filter-out %/predict.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o),$(call objects,$1))
+mains := %/predict.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
+modules = $(filter-out $(mains),$(call objects,$(units)))
+library = $(BUILD)/lib.a
 lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
 folders = $(1:%=-I$(tangled)/%)
 
@@ -104,7 +106,7 @@ else
 endif
 
 ## make: tangle, run the chapters, weave the HTML book
-.PHONY: all
+.PHONY: all always
 all: runs
 	@$(MAKE) --no-print-directory html
 	@echo "The book is book/html/index.html: open it in a browser."
@@ -159,32 +161,51 @@ $(BUILD)/names.inc: data/names.txt
 	@mkdir -p $(@D)
 	@sed 's/.*/"&",/' $< >$@
 
+# The book's model is trained here, once, by a plain build; RUN=qemu-arm runs a cross build.
+RUN ?=
+plain := $(if $(AUTHOR)$(FLAVOR)$(WITHOUT),$(if $(filter file,$(origin BUILD)),build,$(BUILD)/plain),$(BUILD))
+ifeq ($(plain),$(BUILD))
+$(BUILD)/charlm.inc: $(BUILD)/vectors
+	@echo "  train   $@"
+	@$(RUN) $< >$@.new && mv $@.new $@
+else
+$(plain)/charlm.inc: always
+	@$(MAKE) --no-print-directory AUTHOR= FLAVOR= WITHOUT= BUILD=$(plain) $@
+endif
+
 # The table of every chapter that has one, for build/predict.
 $(BUILD)/lessons.inc: $(BUILD)/settings
 	@for n in $(patsubst lessons%.c,%,$(filter lessons%.c,$(call sources,$(chapters)))); do \
 	    echo "LESSONS($$n)"; done >$@
 
 compile = @echo "  cc      $@"; mkdir -p $(@D); \
-    $(CC) $(flags) -MMD -MP -I$(BUILD)
-link = @echo "  link    $@"; $(CC) $(flags) -o $@ $(filter %.o,$^)
+    $(CC) $(flags) -MMD -MP -I$(BUILD) -I$(plain)
+link = @echo "  link    $@"; $(CC) $(flags) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 
-# rules FOR-UNIT,UNITS-IT-MAY-USE
+# A chapter sees the headers of the chapters before it and of the appendices. An
+# appendix sees all, but whatever it takes from a chapter only later ones can use.
 define rules
 $(call objects,$1): $(BUILD)/obj/$1/%.o: $(tangled)/$1/%.c $(BUILD)/settings | $(BUILD)/names.inc
 	$$(compile) $(call folders,$2) -c -o $$@ $$<
 endef
-define program
-$(BUILD)/chapter$3: $(call modules,$2) \
-    $(filter %/chapter$3.o %/lessons$3.o,$(call objects,$1)) $(BUILD)/settings
-	$$(link) $(libraries) -lm
-endef
 upto = $(appendices) $(foreach unit,$(chapters),$(if $(filter $(firstword $(sort $(unit) $1)),$(unit)),$(unit)))
-$(foreach unit,$(appendices),$(eval $(call rules,$(unit),$(appendices))))
+$(foreach unit,$(appendices),$(eval $(call rules,$(unit),$(units))))
 $(foreach unit,$(chapters),$(eval $(call rules,$(unit),$(call upto,$(unit)))))
-$(foreach unit,$(chapters),$(eval $(call program,$(unit),$(call upto,$(unit)),$(call number,$(unit)))))
-$(BUILD)/obj/A-lesson-runner/predict.o: | $(BUILD)/lessons.inc
-$(BUILD)/predict: $(call modules,$(units)) $(BUILD)/obj/A-lesson-runner/predict.o $(lessons) $(BUILD)/settings
+
+# Every module is in the library; a program is its own objects and what it calls.
+$(library): $(modules) $(BUILD)/settings
+	@echo "  ar      $@"; rm -f $@; $(AR) rc $@ $(modules)
+$(programs): $(BUILD)/chapter%: $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
+$(foreach unit,$(chapters),$(eval $(BUILD)/chapter$(call number,$(unit)): \
+    $(filter %/chapter$(call number,$(unit)).o %/lessons$(call number,$(unit)).o,$(call objects,$(unit)))))
+$(BUILD)/predict: $(filter %/predict.o,$(call objects,$(appendices))) $(lessons) $(library) $(BUILD)/settings
+	$(link) $(libraries) -lm
+$(BUILD)/vectors: $(filter %/vectors.o,$(call objects,$(appendices))) \
+    $(filter-out %/trained.o,$(modules)) $(BUILD)/settings
+	$(link) $(libraries) -lm
+$(filter %/predict.o,$(call objects,$(appendices))): | $(BUILD)/lessons.inc
+$(filter %/trained.o,$(modules)): | $(plain)/charlm.inc
 -include $(wildcard $(BUILD)/obj/*/*.d)
 
 ## make tangle: bring tangled/ up to date with the chapters (others do it, too)
@@ -196,10 +217,10 @@ tangle: ;
 check-tangled:
 	@book/tangle --check
 
-## make lint: find chunks that are undefined, unused, too long or too wide
+## make lint: find chunks that break the rules; what each chapter and card asks
 .PHONY: lint
 lint:
-	@book/lint
+	@book/lint --table
 
 # The test program of a flavor holds all modules and lessons, and the suites.
 test_files := $(sort $(notdir $(wildcard tests/*.c)))
@@ -212,8 +233,7 @@ $(BUILD)/suites.inc: $(BUILD)/settings
 $(test_objects) $(bench_object): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
 	$(compile) $(call folders,$(units)) -D_POSIX_C_SOURCE=200809L -DCHECK_BUILD='"$(BUILD)"' \
 	    $(if $(filter fast,$(FLAVOR)),-DCHECK_FAST) -c -o $@ $<
-$(BUILD)/tests: $(test_objects) $(call modules,$(units)) \
-    $(lessons) $(BUILD)/settings
+$(BUILD)/tests: $(test_objects) $(lessons) $(library) $(BUILD)/settings
 	$(link) -lcunit $(libraries) -lm
 
 # One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
@@ -232,7 +252,7 @@ $(suite_names:%=test%): test%:
 	done
 
 # The benchmark, for the machine that it runs on.
-$(BUILD)/bench: $(bench_object) $(call modules,$(units)) $(BUILD)/settings
+$(BUILD)/bench: $(bench_object) $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
 
 ## make bench: the layer's speed beside other layouts, and PyTorch's if there (minutes)
@@ -277,7 +297,7 @@ fuzz: build/fuzz/fuzz
 
 ## make test: everything: tangled/, lint, the press, all suites, quotes, pages
 do-tangled = book/tangle --check
-do-lint = book/lint
+do-lint = { book/lint && tests/lint; }
 do-press = tests/press
 do-strict = $(MAKE) --no-print-directory FLAVOR=strict suites
 do-sanitize = $(MAKE) --no-print-directory FLAVOR=sanitize suites
@@ -290,7 +310,7 @@ steps := pages sanitize fast strict press double tangled lint
 logs := $(steps:%=build/test/%.log)
 
 .PHONY: test steps
-test:
+test: build/charlm.inc
 	@rm -rf build/test; mkdir -p build/test
 	@$(MAKE) --no-print-directory -k -j2 steps
 	@awk '{ passed += $$1; failed += $$3 } \

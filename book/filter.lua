@@ -197,7 +197,9 @@ end
 local first_chunk = {}            -- title -> id of its first chunk
 local own_defs = {}               -- name -> id of the chunk that defines it
 
+local has_back = false            -- then what runs and poses is in its boxes, not folded one by one
 local function folded(files)
+  if has_back then return false end
   for file in files:gmatch('%S+') do
     if not file:match('^lessons%d+%.c$') and not file:match('^chapter%d+%.c$') then return false end
   end
@@ -283,6 +285,11 @@ local function chunk(div)
 
   local blocks = pandoc.List()
   local foot = div.content[2]
+  if foot and HTML then          -- its head has an arrow to the piece before
+    local kept = foot.content:filter(function(i) return i.t ~= 'Span' end)
+    while kept[1] and kept[1].t == 'Space' do kept:remove(1) end
+    foot = #kept > 0 and pandoc.Plain(kept) or nil
+  end
   local held = held_by(a.bodies)
   if held then
     foot = foot or pandoc.Plain {}
@@ -314,7 +321,7 @@ local function chunk(div)
     if foot then
       blocks:insert(pandoc.Div({ foot }, pandoc.Attr('', { 'chunk-foot' })))
     end
-    return pandoc.Div(blocks, pandoc.Attr(id, { 'chunk' },
+    return pandoc.Div(blocks, pandoc.Attr(id, a.prev ~= '' and { 'chunk', 'more' } or { 'chunk' },
       a.next ~= '' and { { 'data-next', a.next } } or {}))
   end
   local labels = { '\\anchor{' .. label_of(page, id) .. '}' }
@@ -644,22 +651,6 @@ local function numbered_table(div)
   return pandoc.Div({ t }, pandoc.Attr(div.identifier, { 'table' }))
 end
 
--- The page's policy allows no style attribute: alignment and width as classes.
-local function html_table(t)
-  local text = pandoc.write(pandoc.Pandoc({ t }), 'html')
-  text = text:gsub('%sstyle="text%-align: (%a+);"', ' class="%1"')
-    :gsub('<colgroup>.-</colgroup>%s*', ''):gsub('<table%sstyle="[^"]*"', '<table')
-  -- A formula alone in a heading cell is also said in words.
-  text = text:gsub('<th[^>]*>%s*</th>', '<td></td>')       -- a corner heads nothing
-  if EPUB then return raw_block(text) end
-  text = text:gsub('<th([^>]*)>%s*(<math.-</math>)%s*</th>', function(attributes, math)
-    local words = math:gsub('<annotation.-</annotation>', ''):gsub('<[^>]*>', ' '):gsub('%s+', ' ')
-    return ('<th%s><span class="away">%s</span>%s</th>'):format(attributes, words:match('^ ?(.-) ?$'),
-      (math:gsub('<math', '<math aria-hidden="true"', 1)))
-  end)
-  return raw_block(text)
-end
-
 local function equation(div)
   local math, a = div.content[1].content[1], div.attributes
   if HTML then
@@ -800,11 +791,55 @@ local resolve_inlines = {
   end,
 }
 
+-- A section of the back: a closed box on the page; elsewhere a line that says where its
+-- code is, with the anchors of all that it holds.
+local backs = {}
+local function back(div)
+  local lines, files, anchors, seen = 0, {}, pandoc.List(), {}
+  local function anchor(id)
+    if id ~= '' then
+      anchors:insert(HTML and pandoc.Span({}, pandoc.Attr(id)) or raw('\\anchor{' .. label_of(page, id) .. '}'))
+    end
+  end
+  anchor(div.identifier)
+  pandoc.Pandoc(div.content).blocks:walk {
+    Header = function(h) anchor(h.identifier) end,
+    Div = function(d)
+      anchor(d.identifier)
+      if not d.classes:includes('chunk') then return end
+      lines = lines + select(2, d.content[1].text:gsub('\n', '')) + 1
+      for ident in d.attributes.defines:gmatch('%S+') do
+        if own_defs[ident] == d.identifier then anchor('def-' .. ident) end
+      end
+      for file in d.attributes.files:gmatch('%S+') do
+        if not seen[file] then files[#files + 1] = d.attributes.folder .. file end
+        seen[file] = true
+      end
+    end,
+  }
+  local title = div.attributes.title .. (lines > 0 and (', %d line%s'):format(lines, lines > 1 and 's' or '') or '')
+  if HTML and not EPUB then
+    backs[#backs + 1] = ('<li><a href="#%s">%s</a></li>'):format(div.identifier, html(title))
+    local box = pandoc.List { raw_block(('<details><summary><h2 id="%s">%s</h2></summary>'):format(
+      div.identifier, html(title))) }
+    box:extend(div.content)
+    box:insert(raw_block('</details>'))
+    return pandoc.Div(box, pandoc.Attr('', { 'back' }))
+  end
+  local line = pandoc.List(anchors)
+  line:insert(pandoc.Strong { pandoc.Str(title) })
+  for i, file in ipairs(files) do line:extend { pandoc.Str(i == 1 and ': ' or ', '), pandoc.Code(file) } end
+  line:insert(pandoc.Str('.'))
+  return pandoc.Div({ pandoc.Para(line) }, pandoc.Attr('', { 'back' }))
+end
+
 local resolve_blocks = {
   traverse = 'topdown',
   Div = function(d)
     local class = d.classes[1]
     if class == 'chunk' then return chunk(d), false
+    elseif class == 'back' and d.attributes.label and (EPUB or not HTML) then return back(d), false
+    elseif class == 'back' and d.attributes.label then return back(d)
     elseif class == 'lesson' and d.attributes.lesson then return lesson(d), false
     elseif class == 'figure' and d.attributes.label then return figure(d), false
     elseif class == 'table' and d.attributes.label then return numbered_table(d)
@@ -931,6 +966,7 @@ local function sections(blocks)
       out[#out + 1] = ('<li><a href="#%s">%s</a></li>'):format(b.identifier, title)
     end
   end
+  for _, item in ipairs(backs) do out[#out + 1] = item end
   return #out > 0 and '<ol>' .. table.concat(out, '\n') .. '</ol>' or ''
 end
 
@@ -1013,7 +1049,14 @@ local function search_records(blocks)
     add(section.anchor, section.title, section.where, text_of(section.blocks), table.concat(terms, ' '))
   end
   section = { title = here.title, where = here.number and chapter_label(here) or '', blocks = {} }
+  local flat = pandoc.List()
   for _, b in ipairs(blocks) do
+    if b.t == 'Div' and b.classes[1] == 'back' then
+      flat:insert(pandoc.Header(2, { pandoc.Str(b.attributes.title) }, pandoc.Attr(b.identifier)))
+      flat:extend(b.content)
+    else flat:insert(b) end
+  end
+  for _, b in ipairs(flat) do
     local class = b.t == 'Div' and b.classes[1]
     if b.t == 'Header' and b.level > 1 then
       close()
@@ -1057,6 +1100,7 @@ function Pandoc(doc)
   if meta.quoted then read_quoted(str(meta.quoted)) end
   bibliography = keys_of('book/references.bib')
   doc.blocks:walk { Div = function(d)
+    if d.classes[1] == 'back' then has_back = true end
     if d.classes[1] ~= 'chunk' then return end
     local title = d.attributes.title
     first_chunk[title] = first_chunk[title] or d.identifier
@@ -1075,33 +1119,44 @@ function Pandoc(doc)
   if HTML then doc.blocks = doc.blocks:walk { Inlines = glue } end
   doc.blocks = doc.blocks:walk { Link = HTML and html_link or tex_link,
     Math = HTML and mathml or nil }
-  if HTML then doc.blocks = doc.blocks:walk { Table = html_table } end
   if #problems > 0 then
     table.sort(problems, function(a, b) return a[1] < b[1] end)
     for _, p in ipairs(problems) do io.stderr:write(p[2]) end
     os.exit(1)
   end
-  if #answers > 0 then
-    local at = #doc.blocks + 1
-    for i, b in ipairs(doc.blocks) do     -- before the further reading
-      if b.t == 'Header' and str(b.content):match('Further reading$') then at = i end
+  local function is_back(b) return b and b.t == 'Div' and b.classes[1] == 'back' end
+  local function reading()        -- where the further reading and the back begin
+    for i, b in ipairs(doc.blocks) do
+      if b.t == 'Header' and b.level == 2 and str(b.content):match('Further reading$') then return i, true end
     end
+    local i = #doc.blocks
+    while is_back(doc.blocks[i]) do i = i - 1 end
+    return i + 1, false
+  end
+  if #answers > 0 then
+    local at = reading()
     local heading = EPUB and '<h2 id="answers">Answers</h2>\n' or '\\answers\n'
     doc.blocks:insert(at, raw_block(heading .. table.concat(answers, '\n')))
   end
-  -- Where a chapter cites, its references have a heading. In print they are the book's.
-  local cites, headed = false, false
+  -- Where a chapter cites, its references have a heading, and stand under it. In print they are the book's.
+  local cites, placed = false, false
   doc.blocks:walk {
     Cite = function() cites = true end,
-    Header = function(h)
-      if str(h.content):match('Further reading$') then headed = true end
-    end,
+    Div = function(d) placed = placed or d.identifier == 'refs' end,
   }
   if HTML and not EPUB and page == 'index.html' then front(doc) end
-  if cites and not headed and HTML and name ~= 'bibliography' then
-    doc.blocks:insert(pandoc.Header(2, { pandoc.Str('Further'), pandoc.Space(),
-      pandoc.Str('reading') }, pandoc.Attr(EPUB and 'further-reading-' .. name or 'further-reading',
-      { 'unnumbered' })))
+  if cites and not placed and HTML and name ~= 'bibliography' then
+    local at, headed = reading()
+    if headed then
+      repeat at = at + 1
+      until not doc.blocks[at] or is_back(doc.blocks[at]) or doc.blocks[at].t == 'Header' and doc.blocks[at].level <= 2
+    else
+      doc.blocks:insert(at, pandoc.Header(2, { pandoc.Str('Further'), pandoc.Space(),
+        pandoc.Str('reading') }, pandoc.Attr(EPUB and 'further-reading-' .. name or 'further-reading',
+        { 'unnumbered' })))
+      at = at + 1
+    end
+    doc.blocks:insert(at, pandoc.Div({}, pandoc.Attr('refs')))
   end
   for _, key in ipairs { 'commands', 'tags' } do meta[key] = nil end
   if EPUB then

@@ -87,7 +87,7 @@ function Reader(input)
         failed = true
       else
         labels[l.id] = { page = c.page, anchor = l.anchor, number = l.number or '',
-          title = l.id:match('^ch:') and c.title or nil, chapter = c.name }
+          title = l.id:match('^ch:') and c.title or l.title, chapter = c.name }
         all_labels[#all_labels + 1] = l.id
       end
     end

@@ -312,8 +312,21 @@ local function chunk_div(c, by_label, tangled)
     local other = by_label[label]
     return other and { link(other.number, '#' .. other.id) } or {}
   end
-  note('Continues', to(c.prev))
-  note('Continued in', to(c.next))
+  -- The first piece lists all others; those only say, in print, where the first is.
+  if c.prev then
+    local first = c
+    while by_label[first.prev] do first = by_label[first.prev] end
+    note('Continues', to(first.label))
+    foot = { pandoc.Span(foot, pandoc.Attr('', { 'continues' })) }
+  else
+    local pieces, at = {}, by_label[c.next]
+    while at do
+      pieces[#pieces + 1] = link(at.number, '#' .. at.id)
+      at = by_label[at.next]
+    end
+    if #pieces > 6 then pieces = { pieces[1], pieces[2], pieces[3], pandoc.Str('…'), pieces[#pieces] } end
+    note('Continued in', pieces)
+  end
   local seen, used, ids = {}, {}, {}
   for _, label in ipairs(c.used) do
     local other = by_label[label]
@@ -367,6 +380,24 @@ end
 
 local function anchor(id) return (id:gsub(':', '-')) end
 
+-- A section ## Title {.back} becomes a Div: what the page shows as one closed box.
+local function backs(blocks)
+  local out, box = {}, nil
+  for _, b in ipairs(blocks) do
+    if b.t == 'Header' and b.level <= 2 then
+      box = b.level == 2 and b.classes:includes('back') and pandoc.Div({}, pandoc.Attr(b.identifier, { 'back' },
+        { { 'label', b.attributes.label }, { 'title', pandoc.utils.stringify(b.content) } })) or nil
+      if box then
+        out[#out + 1] = box
+        goto continue
+      end
+    end
+    if box then box.content:insert(b) else out[#out + 1] = b end
+    ::continue::
+  end
+  return out
+end
+
 function Reader(input, opts)
   local markdown, chunks, runs = read_noweb(tostring(input))
   local name = source:match('([^/]+)%.nw$') or source
@@ -380,7 +411,7 @@ function Reader(input, opts)
   local doc = pandoc.read(markdown, FROM, opts)
 
   local counts, sections = { fig = 0, tbl = 0, eq = 0 }, {}
-  local title
+  local title, back
   local function next_number(kind)
     counts[kind] = counts[kind] + 1
     return number and (number .. '.' .. counts[kind]) or tostring(counts[kind])
@@ -395,7 +426,8 @@ function Reader(input, opts)
       title = h.content
       h.attributes.number = number
     else
-      if h.level < 4 and number and not h.classes:includes('unnumbered') then
+      if h.level == 2 then back = h.classes:includes('back') end
+      if h.level < 4 and number and not back and not h.classes:includes('unnumbered') then
         local depth = h.level - 1
         sections[depth] = (sections[depth] or 0) + 1
         for deeper = depth + 1, 3 do sections[deeper] = 0 end
@@ -516,7 +548,7 @@ function Reader(input, opts)
     terms[id], span.identifier = true, id
     return span
   end }
-  doc.blocks = pandoc.Blocks and pandoc.Blocks(each(doc.blocks)) or each(doc.blocks)
+  doc.blocks = pandoc.List(backs(each(doc.blocks)))
   if not title then complain(1, 'there is no title: # Title {#ch:name}') end
   if failed then os.exit(1) end
 

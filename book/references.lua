@@ -32,6 +32,22 @@ local function entry(d)
   return pandoc.Para(out)
 end
 
+-- The page's policy allows no style attribute: alignment and width as classes.
+local function html_table(t)
+  local text = pandoc.write(pandoc.Pandoc({ t }), 'html')
+  text = text:gsub('%sstyle="text%-align: (%a+);"', ' class="%1"')
+    :gsub('<colgroup>.-</colgroup>%s*', ''):gsub('<table%sstyle="[^"]*"', '<table')
+  -- A formula alone in a heading cell is also said in words.
+  text = text:gsub('<th[^>]*>%s*</th>', '<td></td>')       -- a corner heads nothing
+  if file then return pandoc.RawBlock('html', text) end
+  text = text:gsub('<th([^>]*)>%s*(<math.-</math>)%s*</th>', function(attributes, math)
+    local words = math:gsub('<annotation.-</annotation>', ''):gsub('<[^>]*>', ' '):gsub('%s+', ' ')
+    return ('<th%s><span class="away">%s</span>%s</th>'):format(attributes, words:match('^ ?(.-) ?$'),
+      (math:gsub('<math', '<math aria-hidden="true"', 1)))
+  end)
+  return pandoc.RawBlock('html', text)
+end
+
 return { {
   Meta = function(m)
     file = m.epub_file and pandoc.utils.stringify(m.epub_file)
@@ -58,4 +74,6 @@ return { {
     if not LATEX then return pandoc.Div(d.content, pandoc.Attr('refs', { 'references' })) end
     return bibliography and d.content or {}
   end,
+}, {
+  Table = not LATEX and html_table or nil,
 } }

@@ -29,9 +29,9 @@ function Pandoc(doc)
     labels = {}, cites = {}, cited = {}, quotes = {}, chunks = {}, terms = {},
   }
   facts.page = facts.name:match('^00%-') and 'index.html' or facts.name .. '.html'
-  local function label(id, anchor, number)
+  local function label(id, anchor, number, title)
     if id and id ~= '' then
-      facts.labels[#facts.labels + 1] = { id = id, anchor = anchor, number = number }
+      facts.labels[#facts.labels + 1] = { id = id, anchor = anchor, number = number, title = title }
     end
   end
   local ours, theirs, quoted = {}, {}, {}
@@ -56,7 +56,7 @@ function Pandoc(doc)
           bodies = words(a.bodies),
         }
       elseif d.attributes.label then
-        label(d.attributes.label, d.identifier, d.attributes.number)
+        label(d.attributes.label, d.identifier, d.attributes.number, d.attributes.title)
       end
     end,
     Table = function(t)

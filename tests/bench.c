@@ -58,7 +58,7 @@ static struct bench bench_new(struct shape s, int skew)
 {
     struct random r = random_seeded(1);
     struct moe_options o = {.width = s.d, .hidden = s.h, .experts = s.e, .top_k = s.k,
-        .gate = TOPK_RENORM, .activation = FFN_GELU};
+        .gate = GATE_RENORM, .activation = FFN_GELU};
     struct bench b = {.s = s, .x = matrix_new(s.t, s.d), .y = matrix_new(s.t, s.d),
         .dx = matrix_new(s.t, s.d), .dy = matrix_new(s.t, s.d), .out = matrix_new(s.t, s.d),
         .din = matrix_new(s.t, s.d), .moe = {.options = o}, .work = moe_work_new(&o, s.t),

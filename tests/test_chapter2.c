@@ -7,6 +7,7 @@
 #include "hand.h"
 #include "lessons.h"
 #include "router.h"
+#include "softmax.h"
 
 extern const struct lesson_table lessons2;
 
@@ -38,7 +39,7 @@ static void rows_sum_to_one(void)
             size_t experts = sizes[s];
             struct matrix z = check_matrix(&r, 20, experts, spreads[a]);
             struct matrix p = matrix_new(20, experts);
-            router_softmax(p, NULL, z);
+            softmax_rows(p, NULL, z);
             for (size_t t = 0; t < 20; t++) {
                 CU_ASSERT(fabs(row_sum(p, t) - 1) <= ((double)experts + 1) * EPSILON / 2);
                 for (size_t i = 0; i < experts; i++)
@@ -54,7 +55,7 @@ static void by_definition(void)
     struct random r = check_random();
     struct matrix z = check_matrix(&r, 50, 7, 8), p = matrix_new(50, 7);
     double log_z[50];
-    router_softmax(p, log_z, z);
+    softmax_rows(p, log_z, z);
     for (size_t t = 0; t < 50; t++) {
         long double sum = 0;
         for (size_t i = 0; i < 7; i++) sum += expl((long double)matrix_row(z, t)[i]);
@@ -70,18 +71,18 @@ static void order_and_shift(void)
 {
     struct random r = check_random();
     struct matrix z = check_matrix(&r, 40, 6, 3), p = matrix_new(40, 6), q = matrix_new(40, 6);
-    router_softmax(p, NULL, z);
+    softmax_rows(p, NULL, z);
     for (size_t t = 0; t < 40; t++)
         for (size_t i = 0; i < 6; i++)
             for (size_t j = 0; j < 6; j++)
                 if (matrix_row(z, t)[i] > matrix_row(z, t)[j])
                     CU_ASSERT(matrix_row(p, t)[i] >= matrix_row(p, t)[j]);
     for (size_t i = 0; i < 240; i++) z.at[i] += 10;
-    router_softmax(q, NULL, z);
+    softmax_rows(q, NULL, z);
     for (size_t i = 0; i < 240; i++)
         CU_ASSERT(fabs((double)(p.at[i] - q.at[i])) < 1e-5);
     memcpy(p.at, z.at, 240 * sizeof(real));
-    router_softmax(p, NULL, p); /* in place */
+    softmax_rows(p, NULL, p); /* in place */
     CU_ASSERT(!memcmp(p.at, q.at, 240 * sizeof(real)));
     matrix_free(&z), matrix_free(&p), matrix_free(&q);
 }
@@ -89,7 +90,7 @@ static void order_and_shift(void)
 static void softmax_row(real *p, double *log_z, real a, real b, real c)
 {
     real z[3] = {a, b, c};
-    router_softmax((struct matrix){1, 3, p}, log_z, (struct matrix){1, 3, z});
+    softmax_rows((struct matrix){1, 3, p}, log_z, (struct matrix){1, 3, z});
 }
 
 static void extremes(void)
@@ -116,12 +117,12 @@ static void extremes(void)
 static void no_tokens_one_expert(void)
 {
     struct matrix none = matrix_new(0, 5), one = matrix_new(3, 1);
-    router_softmax(none, NULL, none);
-    CU_ASSERT_EQUAL(router_entropy(none), 0);
+    softmax_rows(none, NULL, none);
+    CU_ASSERT_EQUAL(softmax_entropy(none), 0);
     one.at[0] = -700, one.at[1] = 0, one.at[2] = 88;
-    router_softmax(one, NULL, one);
+    softmax_rows(one, NULL, one);
     for (size_t t = 0; t < 3; t++) CU_ASSERT_EQUAL(one.at[t], 1);
-    CU_ASSERT_EQUAL(router_entropy(one), 0);
+    CU_ASSERT_EQUAL(softmax_entropy(one), 0);
     matrix_free(&none), matrix_free(&one);
 }
 
@@ -174,9 +175,9 @@ static void wrong_width(void)
 }
 static void wrong_output(void)
 {
-    router_softmax(matrix_new(3, 8), NULL, matrix_new(3, 7));
+    softmax_rows(matrix_new(3, 8), NULL, matrix_new(3, 7));
 }
-static void wrong_rows(void) { router_softmax(matrix_new(2, 7), NULL, matrix_new(3, 7)); }
+static void wrong_rows(void) { softmax_rows(matrix_new(2, 7), NULL, matrix_new(3, 7)); }
 static void wrong_logits(void)
 {
     struct random r = random_seeded(1);
@@ -185,20 +186,20 @@ static void wrong_logits(void)
 }
 static void wrong_dlogits(void)
 {
-    router_softmax_backward(matrix_new(3, 6), matrix_new(3, 7), matrix_new(3, 7));
+    softmax_backward(matrix_new(3, 6), matrix_new(3, 7), matrix_new(3, 7));
 }
 static void wrong_dprobabilities(void)
 {
-    router_softmax_backward(matrix_new(3, 7), matrix_new(3, 7), matrix_new(2, 7));
+    softmax_backward(matrix_new(3, 7), matrix_new(3, 7), matrix_new(2, 7));
 }
 static void broken_shapes(void)
 {
-    check_aborts(wrong_rows, "router.c [3, 7] [2, 7]");
+    check_aborts(wrong_rows, "softmax.c [3, 7] [2, 7]");
     check_aborts(wrong_logits, "router.c [3, 8] [3, 7]");
-    check_aborts(wrong_dlogits, "router.c [3, 7] [3, 6]");
-    check_aborts(wrong_dprobabilities, "router.c [3, 7] [2, 7]");
+    check_aborts(wrong_dlogits, "softmax.c [3, 7] [3, 6]");
+    check_aborts(wrong_dprobabilities, "softmax.c [3, 7] [2, 7]");
     check_aborts(wrong_width, "router.c [3, 4] [3, 5]");
-    check_aborts(wrong_output, "router.c [3, 7] [3, 8]");
+    check_aborts(wrong_output, "softmax.c [3, 7] [3, 8]");
 }
 
 /* ---- Entropy, and the card's demand ---- */
@@ -206,9 +207,9 @@ static void broken_shapes(void)
 static void entropy(void)
 {
     real even[] = {0.25, 0.25, 0.25, 0.25, 1, 0, 0, 0}, bad[] = {(real)NAN, 1};
-    CU_ASSERT_DOUBLE_EQUAL(router_entropy((struct matrix){1, 4, even}), log(4), 1e-12);
-    CU_ASSERT_DOUBLE_EQUAL(router_entropy((struct matrix){2, 4, even}), log(4) / 2, 1e-12);
-    CU_ASSERT(isnan(router_entropy((struct matrix){1, 2, bad})));
+    CU_ASSERT_DOUBLE_EQUAL(softmax_entropy((struct matrix){1, 4, even}), log(4), 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(softmax_entropy((struct matrix){2, 4, even}), log(4) / 2, 1e-12);
+    CU_ASSERT(isnan(softmax_entropy((struct matrix){1, 2, bad})));
 }
 
 /* Zero logits give uniform probabilities: P_i = 1/E, so E * sum(f P) is 1 for
@@ -225,7 +226,7 @@ static void uniform_is_one(void)
         CU_ASSERT_FATAL(share != NULL);
         for (size_t i = 0; i < experts; i++) all += share[i] = random_uniform(&r) + 0.1;
         router_forward(&router, p, x);
-        router_softmax(p, NULL, p);
+        softmax_rows(p, NULL, p);
         for (size_t i = 0; i < experts; i++) {
             double mean = 0;
             for (size_t t = 0; t < tokens; t++) mean += (double)matrix_row(p, t)[i];
@@ -245,8 +246,8 @@ static void slopes_sum_to_zero(void)
     struct random r = check_random();
     struct matrix p = check_matrix(&r, 30, 9, 3), a = check_matrix(&r, 30, 9, 1);
     struct matrix dz = matrix_new(30, 9);
-    router_softmax(p, NULL, p);
-    router_softmax_backward(dz, p, a);
+    softmax_rows(p, NULL, p);
+    softmax_backward(dz, p, a);
     for (size_t t = 0; t < 30; t++)
         CU_ASSERT(fabs(row_sum(dz, t)) < 1e-6);
     matrix_free(&p), matrix_free(&a), matrix_free(&dz);
@@ -261,7 +262,7 @@ static double whole_loss(void *context)
     struct whole *w = context;
     double sum = 0;
     router_forward(&w->router, w->z, w->x);
-    router_softmax(w->p, NULL, w->z);
+    softmax_rows(w->p, NULL, w->z);
     for (size_t i = 0; i < w->p.rows * w->p.cols; i++) sum += w->p.at[i] * w->a.at[i];
     return sum;
 }
@@ -277,7 +278,7 @@ static void gradients(void)
             matrix_new(tokens, experts), check_matrix(&r, tokens, experts, 1),
             matrix_new(tokens, experts), matrix_new(tokens, width)};
         whole_loss(&w);
-        router_softmax_backward(w.dz, w.p, w.a);
+        softmax_backward(w.dz, w.p, w.a);
         router_backward(&w.router, &w.grad, &w.dx, w.dz, w.x);
         CU_ASSERT(check_gradient(width * experts, w.router.w.at, w.grad.w.at, whole_loss, &w) < 1e-6);
         CU_ASSERT(check_gradient(tokens * width, w.x.at, w.dx.at, whole_loss, &w) < 1e-6);

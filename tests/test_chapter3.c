@@ -6,11 +6,12 @@
 #include "hand.h"
 #include "lessons.h"
 #include "router.h"
+#include "softmax.h"
 #include "topk.h"
 
 extern const struct lesson_table lessons3;
 
-static const enum topk_gate gates[] = {TOPK_SOFTMAX, TOPK_RENORM, TOPK_SIGMOID};
+static const enum routes_gate gates[] = {GATE_SOFTMAX, GATE_RENORM, GATE_SIGMOID};
 
 static void program(void) { check_program(3); }
 static void lessons(void) { check_lessons(&lessons3, 200, ""); }
@@ -19,6 +20,24 @@ static void too_many_experts(void)
 {
     check_refuses(3, (const struct check_refusal[]){
         {"--experts 4 --top-k 5", "number of experts, 4, got 5"}, {NULL, NULL}});
+}
+
+/* With the softmax of the logits that the first gate is read from. */
+static void weigh(struct routes *routes, enum routes_gate gate, struct matrix z)
+{
+    struct matrix p = matrix_new(z.rows, z.cols);
+    softmax_rows(p, NULL, z);
+    routes_weigh(routes, gate, z, p);
+    matrix_free(&p);
+}
+
+static void weigh_back(const struct routes *routes, enum routes_gate gate, struct matrix dz,
+                       struct matrix a, struct matrix z)
+{
+    struct matrix p = matrix_new(z.rows, z.cols);
+    softmax_rows(p, NULL, z);
+    routes_weigh_backward(routes, gate, dz, a, z, p);
+    matrix_free(&p);
 }
 
 /* ---- Selection ---- */
@@ -42,7 +61,7 @@ static void selection(void)
         struct routes routes = routes_new(3, experts, top_k);
         for (size_t i = 0; i < 3 * experts; i++) /* whole numbers: many ties */
             z.at[i] = (real)random_below(&r, round % 2 ? 4 : 1000) - 2;
-        topk_select(&routes, z);
+        routes_select(&routes, z);
         for (size_t t = 0; t < 3; t++) {
             for (size_t e = 0; e < experts; e++) order[e] = e;
             sorting = matrix_row(z, t);
@@ -58,7 +77,7 @@ static void ties_everywhere(void)
 {
     struct matrix z = matrix_new(4, 6);
     struct routes routes = routes_new(4, 6, 3);
-    topk_select(&routes, z);
+    routes_select(&routes, z);
     for (size_t t = 0; t < 4; t++)
         for (size_t k = 0; k < 3; k++) CU_ASSERT_EQUAL(routes_expert(&routes, t, k), k);
     matrix_free(&z), routes_free(&routes);
@@ -72,12 +91,12 @@ static void not_numbers(void)
     size_t want[][3] = {{3, 1, 0}, {0, 1, 2}, {2, 0, 3}, {0, 2, 3}, {0, 1, 2}};
     struct matrix z = {5, 4, rows[0]};
     struct routes routes = routes_new(5, 4, 3);
-    topk_select(&routes, z);
+    routes_select(&routes, z);
     for (size_t t = 0; t < 5; t++)
         for (size_t k = 0; k < 3; k++)
             CU_ASSERT_EQUAL(routes_expert(&routes, t, k), want[t][k]);
     for (size_t g = 0; g < 3; g++) {
-        topk_weigh(&routes, gates[g], z);
+        weigh(&routes, gates[g], z);
         for (size_t i = 0; i < 15; i++) CU_ASSERT(isnan((double)routes.gate.at[i]));
     }
     routes_free(&routes);
@@ -89,9 +108,9 @@ static void forbidden(void)
     real row[] = {1, (real)-INFINITY, 3, (real)-INFINITY}, two[] = {1, 3};
     struct routes routes = routes_new(1, 4, 3), rest = routes_new(1, 2, 2);
     struct matrix z = {1, 4, row}, y = {1, 2, two};
-    topk_select(&routes, z), topk_select(&rest, y);
+    routes_select(&routes, z), routes_select(&rest, y);
     for (size_t g = 0; g < 3; g++) {
-        topk_weigh(&routes, gates[g], z), topk_weigh(&rest, gates[g], y);
+        weigh(&routes, gates[g], z), weigh(&rest, gates[g], y);
         CU_ASSERT_EQUAL(routes.gate.at[0], rest.gate.at[0]);
         CU_ASSERT_EQUAL(routes.gate.at[1], rest.gate.at[1]);
         CU_ASSERT_EQUAL(routes.gate.at[2], 0);
@@ -104,17 +123,17 @@ static void no_k(void) { routes_new(3, 4, 0); }
 static void wrong_logits(void)
 {
     struct routes routes = routes_new(3, 4, 1);
-    topk_select(&routes, matrix_new(3, 5));
+    routes_select(&routes, matrix_new(3, 5));
 }
 static void weigh_wrong(void)
 {
     struct routes routes = routes_new(3, 4, 2);
-    topk_weigh(&routes, TOPK_RENORM, matrix_new(2, 4));
+    weigh(&routes, GATE_RENORM, matrix_new(2, 4));
 }
 static void backward_wrong(size_t dlogits, size_t dgate, size_t logits)
 {
     struct routes routes = routes_new(3, 4, 2);
-    topk_weigh_backward(&routes, TOPK_RENORM, matrix_new(3, dlogits), matrix_new(3, dgate),
+    weigh_back(&routes, GATE_RENORM, matrix_new(3, dlogits), matrix_new(3, dgate),
                         matrix_new(3, logits));
 }
 static void backward_dlogits(void) { backward_wrong(5, 2, 4); }
@@ -133,15 +152,15 @@ static void forward_y(void) { forward_wrong(4, 3); }
 static void forward_x(void) { forward_wrong(2, 2); }
 static void broken_contracts(void)
 {
-    check_aborts(weigh_wrong, "topk.c [3, 4] [2, 4]");
-    check_aborts(backward_dlogits, "topk.c [3, 4] [3, 5]");
-    check_aborts(backward_dgate, "topk.c [3, 2] [3, 3]");
-    check_aborts(backward_logits, "topk.c [3, 4] [3, 6]");
+    check_aborts(weigh_wrong, "routes.c [3, 4] [2, 4]");
+    check_aborts(backward_dlogits, "routes.c [3, 4] [3, 5]");
+    check_aborts(backward_dgate, "routes.c [3, 2] [3, 3]");
+    check_aborts(backward_logits, "routes.c [3, 4] [3, 6]");
     check_aborts(forward_y, "topk.c [3, 2] [4, 2]");
     check_aborts(forward_x, "topk.c [3, 2] [2, 2]");
-    check_aborts(impossible_k, "topk.c 5 4");
-    check_aborts(no_k, "topk.c 0 4");
-    check_aborts(wrong_logits, "topk.c [3, 4] [3, 5]");
+    check_aborts(impossible_k, "routes.c 5 4");
+    check_aborts(no_k, "routes.c 0 4");
+    check_aborts(wrong_logits, "routes.c [3, 4] [3, 5]");
 }
 
 /* ---- Gates ---- */
@@ -153,11 +172,10 @@ static void gates_by_definition(void)
         size_t experts = 1 + random_below(&r, 12), top_k = 1 + random_below(&r, experts);
         struct matrix z = check_matrix(&r, 5, experts, 4), p = matrix_new(5, experts);
         struct routes routes = routes_new(5, experts, top_k);
-        router_softmax(p, NULL, z);
-        topk_select(&routes, z);
+        softmax_rows(p, NULL, z);
+        routes_select(&routes, z);
         for (size_t g = 0; g < 3; g++) {
-            size_t count = topk_weigh(&routes, gates[g], z);
-            CU_ASSERT_EQUAL(count, 5 * (g == 0 ? experts + top_k : g == 1 ? 2 * top_k : 5 * top_k));
+            weigh(&routes, gates[g], z);
             for (size_t t = 0; t < 5; t++) {
                 double sum = 0, want;
                 for (size_t k = 0; k < top_k; k++) {
@@ -183,8 +201,8 @@ static void deep_sigmoids(void)
     real row[] = {-2000, -2001, -3000};
     struct routes routes = routes_new(1, 3, 2);
     struct matrix z = {1, 3, row};
-    topk_select(&routes, z);
-    topk_weigh(&routes, TOPK_SIGMOID, z);
+    routes_select(&routes, z);
+    weigh(&routes, GATE_SIGMOID, z);
     CU_ASSERT_DOUBLE_EQUAL((double)routes.gate.at[0], 1 / (1 + exp(-1)), 1e-6);
     CU_ASSERT_DOUBLE_EQUAL((double)routes.gate.at[1], 1 / (1 + exp(1)), 1e-6);
     routes_free(&routes);
@@ -195,8 +213,8 @@ static void all_kept(void)
     struct random r = check_random();
     struct matrix z = check_matrix(&r, 10, 5, 2);
     struct routes a = routes_new(10, 5, 5), b = routes_new(10, 5, 5);
-    topk_select(&a, z), topk_select(&b, z);
-    topk_weigh(&a, TOPK_SOFTMAX, z), topk_weigh(&b, TOPK_RENORM, z);
+    routes_select(&a, z), routes_select(&b, z);
+    weigh(&a, GATE_SOFTMAX, z), weigh(&b, GATE_RENORM, z);
     for (size_t i = 0; i < 50; i++)
         CU_ASSERT_DOUBLE_EQUAL((double)a.gate.at[i], (double)b.gate.at[i], 1e-7);
     matrix_free(&z), routes_free(&a), routes_free(&b);
@@ -215,7 +233,7 @@ struct layer {
 enum { WIDTH = 5, HIDDEN = 7 };
 
 static struct layer layer_new(struct random *r, size_t tokens, size_t experts, size_t top_k,
-                              enum topk_gate gate)
+                              enum routes_gate gate)
 {
     struct layer l = {check_matrix(r, tokens, WIDTH, 1), check_matrix(r, tokens, experts, 2),
         matrix_new(tokens, WIDTH), matrix_new(tokens, WIDTH), .count = experts,
@@ -225,8 +243,8 @@ static struct layer layer_new(struct random *r, size_t tokens, size_t experts, s
         l.experts[e] = ffn_new(WIDTH, HIDDEN, e % 2 ? FFN_GELU : FFN_RELU, r);
         for (size_t d = 0; d < WIDTH; d++) l.experts[e].b2.at[d] = (real)random_symmetric(r, 1);
     }
-    topk_select(&l.routes, l.z);
-    topk_weigh(&l.routes, gate, l.z);
+    routes_select(&l.routes, l.z);
+    weigh(&l.routes, gate, l.z);
     return l;
 }
 
@@ -260,7 +278,7 @@ static void naive_and_gathered(void)
 static void by_formula(void)
 {
     struct random r = check_random();
-    struct layer l = layer_new(&r, 20, 6, 3, TOPK_RENORM);
+    struct layer l = layer_new(&r, 20, 6, 3, GATE_RENORM);
     struct ffn_trace trace = ffn_trace_new(1, HIDDEN);
     struct matrix one = matrix_new(1, WIDTH);
     topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
@@ -282,11 +300,11 @@ static void by_formula(void)
 static void one_expert_is_dense(void)
 {
     struct random r = check_random();
-    struct layer l = layer_new(&r, 12, 1, 1, TOPK_SIGMOID);
+    struct layer l = layer_new(&r, 12, 1, 1, GATE_SIGMOID);
     struct ffn_trace trace = ffn_trace_new(12, HIDDEN);
     ffn_forward(&l.experts[0], l.naive, l.x, &trace);
     for (size_t g = 0; g < 3; g++) {
-        topk_weigh(&l.routes, gates[g], l.z);
+        weigh(&l.routes, gates[g], l.z);
         topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
         CU_ASSERT(!memcmp(l.y.at, l.naive.at, 12 * WIDTH * sizeof(real)));
     }
@@ -296,12 +314,12 @@ static void one_expert_is_dense(void)
 static void permuted_tokens(void)
 {
     struct random r = check_random();
-    struct layer a = layer_new(&r, 24, 6, 2, TOPK_RENORM), b = layer_new(&r, 24, 6, 2, TOPK_RENORM);
+    struct layer a = layer_new(&r, 24, 6, 2, GATE_RENORM), b = layer_new(&r, 24, 6, 2, GATE_RENORM);
     for (size_t t = 0; t < 24; t++) {
         memcpy(matrix_row(b.x, t * 5 % 24), matrix_row(a.x, t), WIDTH * sizeof(real));
         memcpy(matrix_row(b.z, t * 5 % 24), matrix_row(a.z, t), 6 * sizeof(real));
     }
-    topk_select(&b.routes, b.z), topk_weigh(&b.routes, TOPK_RENORM, b.z);
+    routes_select(&b.routes, b.z), weigh(&b.routes, GATE_RENORM, b.z);
     topk_forward(a.y, a.x, &a.routes, a.experts, &a.work);
     topk_forward(b.y, b.x, &b.routes, a.experts, &b.work);
     for (size_t t = 0; t < 24; t++) {
@@ -316,10 +334,10 @@ static void permuted_tokens(void)
 static void nan_is_seen(void)
 {
     struct random r = check_random();
-    struct layer l = layer_new(&r, 6, 4, 2, TOPK_RENORM);
+    struct layer l = layer_new(&r, 6, 4, 2, GATE_RENORM);
     matrix_row(l.z, 3)[1] = (real)NAN;
     for (size_t g = 0; g < 3; g++) {
-        topk_select(&l.routes, l.z), topk_weigh(&l.routes, gates[g], l.z);
+        routes_select(&l.routes, l.z), weigh(&l.routes, gates[g], l.z);
         topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
         for (size_t i = 0; i < 6 * WIDTH; i++)
             CU_ASSERT_EQUAL(!!isnan((double)l.y.at[i]), i / WIDTH == 3);
@@ -354,8 +372,8 @@ static void uniform_is_one(void)
         struct routes routes = routes_new(tokens, experts, top_k);
         double *f = calloc(experts, sizeof *f), sum = 0, loss = 0;
         CU_ASSERT_FATAL(f != NULL);
-        router_softmax(p, NULL, z);
-        topk_select(&routes, z), topk_weigh(&routes, TOPK_RENORM, z);
+        softmax_rows(p, NULL, z);
+        routes_select(&routes, z), weigh(&routes, GATE_RENORM, z);
         for (size_t t = 0; t < tokens; t++) {
             double gate = 0;
             for (size_t k = 0; k < top_k; k++) {
@@ -386,27 +404,27 @@ static void top_one_hears_nothing(void)
     struct matrix z = check_matrix(&r, 15, 6, 2), a = check_matrix(&r, 15, 1, 3);
     struct matrix dz = matrix_new(15, 6);
     struct routes routes = routes_new(15, 6, 1);
-    topk_select(&routes, z);
+    routes_select(&routes, z);
     for (size_t g = 0; g < 3; g++) {
         double sum = 0;
-        topk_weigh(&routes, gates[g], z);
-        topk_weigh_backward(&routes, gates[g], dz, a, z);
+        weigh(&routes, gates[g], z);
+        weigh_back(&routes, gates[g], dz, a, z);
         for (size_t i = 0; i < 90; i++) sum += fabs((double)dz.at[i]);
-        CU_ASSERT((sum == 0) == (gates[g] != TOPK_SOFTMAX));
+        CU_ASSERT((sum == 0) == (gates[g] != GATE_SOFTMAX));
     }
     matrix_free(&z), matrix_free(&a), matrix_free(&dz), routes_free(&routes);
 }
 
 #ifdef REAL_DOUBLE
 
-struct weighing { struct routes routes; enum topk_gate gate; struct matrix z, a, dz; };
+struct weighing { struct routes routes; enum routes_gate gate; struct matrix z, a, dz; };
 
 /* The selection is held fixed: only the gates move. */
 static double gate_loss(void *context)
 {
     struct weighing *w = context;
     double sum = 0;
-    topk_weigh(&w->routes, w->gate, w->z);
+    weigh(&w->routes, w->gate, w->z);
     for (size_t i = 0; i < w->a.rows * w->a.cols; i++) sum += w->routes.gate.at[i] * w->a.at[i];
     return sum;
 }
@@ -438,11 +456,11 @@ static void gradients(void)
         struct weighing w = {routes_new(tokens, experts, top_k), gates[round % 3],
             check_matrix(&r, tokens, experts, 3), check_matrix(&r, tokens, top_k, 1),
             matrix_new(tokens, experts)};
-        topk_select(&w.routes, w.z);
+        routes_select(&w.routes, w.z);
         if (margin(&w) > 1e-3) { /* no choice flips within a step */
             gate_loss(&w);
-            topk_weigh_backward(&w.routes, w.gate, w.dz, w.a, w.z);
-            int zero = top_k == 1 && w.gate != TOPK_SOFTMAX;
+            weigh_back(&w.routes, w.gate, w.dz, w.a, w.z);
+            int zero = top_k == 1 && w.gate != GATE_SOFTMAX;
             double error = check_gradient(tokens * experts, w.z.at, w.dz.at, gate_loss, &w);
             CU_ASSERT(zero || error < 1e-6);
             round++;

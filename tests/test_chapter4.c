@@ -6,6 +6,7 @@
 #include "check.h"
 #include "lessons.h"
 #include "router.h"
+#include "softmax.h"
 
 extern const struct lesson_table lessons4;
 
@@ -22,8 +23,8 @@ static double routed_loss(struct matrix z, size_t top_k)
     double f[MOST], mean[MOST];
     struct matrix p = matrix_new(z.rows, z.cols);
     struct routes r = routes_new(z.rows, z.cols, top_k);
-    router_softmax(p, NULL, z);
-    topk_select(&r, z);
+    softmax_rows(p, NULL, z);
+    routes_select(&r, z);
     balance_load(f, &r), balance_mean(mean, p);
     matrix_free(&p), routes_free(&r);
     return balance_loss(f, mean, z.cols);
@@ -73,7 +74,7 @@ static void even_routes(void)
             for (size_t t = 0; t < z.rows; t++)
                 for (size_t k = 0; k < top_k; k++)
                     matrix_row(z, t)[(t + k) % experts] = (real)(2 + k);
-            topk_select(&r, z);
+            routes_select(&r, z);
             balance_load(f, &r);
             for (size_t e = 0; e < experts; e++)
                 CU_ASSERT_DOUBLE_EQUAL(f[e], 1 / (double)experts, 1e-12);
@@ -143,8 +144,8 @@ static void fractions(void)
         double first[9], gate[9], chosen[9], f[9], p[9];
         struct matrix z = check_matrix(&r, tokens, experts, 3), soft = matrix_new(tokens, experts);
         struct routes routes = routes_new(tokens, experts, top_k);
-        router_softmax(soft, NULL, z);
-        topk_select(&routes, z), topk_weigh(&routes, TOPK_SOFTMAX, z);
+        softmax_rows(soft, NULL, z);
+        routes_select(&routes, z), routes_weigh(&routes, GATE_SOFTMAX, z, soft);
         balance_first(first, &routes), balance_gate(gate, &routes);
         balance_chosen(chosen, &routes), balance_load(f, &routes), balance_mean(p, soft);
         CU_ASSERT_DOUBLE_EQUAL(sum_of(first, experts), 1, 1e-9);
@@ -271,11 +272,11 @@ static void push_lowers(void)
     double f[6], mean[6];
     struct matrix z = check_matrix(&r, 20, 6, 2), p = matrix_new(20, 6), dz = matrix_new(20, 6);
     drawn(f, 6, &r);
-    router_softmax(p, NULL, z), balance_mean(mean, p);
+    softmax_rows(p, NULL, z), balance_mean(mean, p);
     double before = balance_loss(f, mean, 6);
     balance_loss_backward(dz, p, f, 1);
     matrix_add(z, z, (real)-0.5, dz);
-    router_softmax(p, NULL, z), balance_mean(mean, p);
+    softmax_rows(p, NULL, z), balance_mean(mean, p);
     CU_ASSERT(balance_loss(f, mean, 6) < before);
     even(f, 6); /* an even load pushes nothing */
     for (size_t i = 0; i < 120; i++) dz.at[i] = 0;
@@ -297,8 +298,8 @@ static void forbidden_stays_out(void)
         matrix_row(z, t)[OUT] = (real)-INFINITY;
         for (size_t e = 0; e < E - 1; e++) matrix_row(rest, t)[e] = matrix_row(z, t)[e + (e >= OUT)];
     }
-    router_softmax(p, NULL, z), balance_mean(mean, p);
-    router_softmax(q, NULL, rest), balance_mean(other, q);
+    softmax_rows(p, NULL, z), balance_mean(mean, p);
+    softmax_rows(q, NULL, rest), balance_mean(other, q);
     balance_entropy_backward(dz, p, mean, 1), balance_entropy_backward(drest, q, other, 1);
     CU_ASSERT_DOUBLE_EQUAL(balance_entropy(mean, E), balance_entropy(other, E - 1), 1e-12);
     for (size_t t = 0; t < T; t++) {
@@ -331,7 +332,7 @@ static void z_loss_slope(void)
     struct matrix z = check_matrix(&r, Z_TOKENS, Z_EXPERTS, 2), p = matrix_new(Z_TOKENS, Z_EXPERTS);
     struct matrix dz = matrix_new(Z_TOKENS, Z_EXPERTS);
     double log_z[Z_TOKENS], x[Z_TOKENS * Z_EXPERTS], dx[Z_TOKENS * Z_EXPERTS];
-    router_softmax(p, log_z, z);
+    softmax_rows(p, log_z, z);
     balance_z_loss_backward(dz, p, log_z, 0.3);
     for (size_t i = 0; i < Z_TOKENS * Z_EXPERTS; i++) x[i] = (double)z.at[i], dx[i] = (double)dz.at[i];
     CU_ASSERT_DOUBLE_EQUAL(0.3 * balance_z_loss(log_z, Z_TOKENS), z_loss_defined(x), 1e-12);
@@ -346,7 +347,7 @@ struct batch { struct matrix z, p, dz; double f[9], mean[9], log_z[8]; int which
 static double batch_loss(void *context)
 {
     struct batch *b = context;
-    router_softmax(b->p, b->log_z, b->z);
+    softmax_rows(b->p, b->log_z, b->z);
     balance_mean(b->mean, b->p);
     return b->which == 0 ? 0.3 * balance_loss(b->f, b->mean, b->z.cols)
          : b->which == 1 ? 0.3 * balance_z_loss(b->log_z, b->z.rows)

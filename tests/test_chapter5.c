@@ -7,6 +7,7 @@
 #include "check.h"
 #include "lessons.h"
 #include "router.h"
+#include "softmax.h"
 
 extern const struct lesson_table lessons5;
 
@@ -29,15 +30,15 @@ static void fill(struct batch *b, size_t slots, enum capacity_order order)
     b->count = capacity_measure(&b->capacity, &b->routes);
 }
 
-static struct batch drawn(struct random *r, enum topk_gate gate)
+static struct batch drawn(struct random *r, enum routes_gate gate)
 {
     size_t experts = 1 + random_below(r, 9);
     size_t top_k = 1 + random_below(r, experts), tokens = random_below(r, 40);
     struct batch b = {check_matrix(r, tokens, experts, 2), matrix_new(tokens, experts),
         routes_new(tokens, experts, top_k), capacity_new(tokens, experts, top_k), {0}, 0};
     for (size_t t = 0; t < tokens; t++) matrix_row(b.z, t)[0] += 1;
-    router_softmax(b.p, NULL, b.z);
-    topk_select(&b.routes, b.z), topk_weigh(&b.routes, gate, b.z);
+    softmax_rows(b.p, NULL, b.z);
+    routes_select(&b.routes, b.z), routes_weigh(&b.routes, gate, b.z, b.p);
     size_t order = random_below(r, 2), slots = random_below(r, 2 * tokens * top_k / experts + 2);
     fill(&b, slots, order ? CAPACITY_PROBABILITY : CAPACITY_POSITION);
     return b;
@@ -77,7 +78,7 @@ static void sums(void)
 {
     struct random r = check_random();
     for (int round = 0; round < 300; round++) {
-        struct batch b = drawn(&r, TOPK_SOFTMAX);
+        struct batch b = drawn(&r, GATE_SOFTMAX);
         const struct routes *routes = &b.routes;
         size_t kept = 0, wanted[9] = {0}, used[9] = {0}, refused = 0, empty = 0, lost = 0, partly = 0;
         for (size_t i = 0; i < routes->tokens * routes->top_k; i++) {
@@ -115,7 +116,7 @@ static void every_slot_once(void)
 {
     struct random r = check_random();
     for (int round = 0; round < 200; round++) {
-        struct batch b = drawn(&r, TOPK_SOFTMAX);
+        struct batch b = drawn(&r, GATE_SOFTMAX);
         size_t choices = b.routes.tokens * b.routes.top_k;
         for (size_t i = 0; i < choices; i++)
             for (size_t j = 0; j < i; j++)
@@ -131,7 +132,7 @@ static void right_ones_kept(void)
 {
     struct random r = check_random();
     for (int round = 0; round < 200; round++) {
-        struct batch b = drawn(&r, TOPK_SOFTMAX);
+        struct batch b = drawn(&r, GATE_SOFTMAX);
         size_t top_k = b.routes.top_k, choices = b.routes.tokens * top_k;
         for (size_t i = 0; i < choices; i++)
             for (size_t j = 0; j < choices; j++) {
@@ -153,7 +154,7 @@ static void ties_by_position(void)
     struct routes routes = routes_new(6, 2, 1);
     struct capacity c = capacity_new(6, 2, 1);
     for (size_t i = 0; i < 12; i++) p.at[i] = (real)0.5;
-    topk_select(&routes, p);
+    routes_select(&routes, p);
     capacity_fill(&c, &routes, 4, CAPACITY_PROBABILITY, p);
     for (size_t t = 0; t < 6; t++)
         CU_ASSERT_EQUAL(c.slot[t], t < 4 ? t : CAPACITY_DROPPED);
@@ -167,7 +168,7 @@ static void first_choices_first(void)
     struct matrix p = {2, 3, at};
     struct routes routes = routes_new(2, 3, 2);
     struct capacity c = capacity_new(2, 3, 2);
-    topk_select(&routes, p); /* token 0: 0, 1; token 1: 1, 0 */
+    routes_select(&routes, p); /* token 0: 0, 1; token 1: 1, 0 */
     capacity_fill(&c, &routes, 1, CAPACITY_PROBABILITY, p);
     CU_ASSERT(c.slot[1] == CAPACITY_DROPPED && c.slot[2] == 0);
     at[0] = (real)NAN; /* expert 0: token 0 with NaN, token 1 with 0.3 */
@@ -181,7 +182,7 @@ static void gates_of_zero(void)
 {
     size_t expert[] = {0, 1}, slot[] = {CAPACITY_DROPPED, 0};
     real gate[] = {1, 0}, kept[2], dkept[] = {5, 3}, dgate[2];
-    struct routes r = {1, 2, 2, expert, {1, 2, gate}};
+    struct routes r = {1, 2, 2, 1, expert, {1, 2, gate}};
     struct capacity c = {.choices = 2, .experts = 2, .slots = 1, .slot = slot};
     capacity_gates(&c, &r, 1, (struct matrix){1, 2, kept});
     capacity_gates_backward(&c, &r, 1, (struct matrix){1, 2, dgate}, (struct matrix){1, 2, dkept});
@@ -193,7 +194,7 @@ static void gates_of_nan(void)
 {
     size_t expert[] = {0, 1, 2}, slot[] = {0, CAPACITY_DROPPED, 0};
     real gate[] = {(real)NAN, (real)0.5, (real)0.25}, kept[3];
-    struct routes r = {1, 3, 3, expert, {1, 3, gate}};
+    struct routes r = {1, 3, 3, 1, expert, {1, 3, gate}};
     struct capacity c = {.choices = 3, .experts = 3, .slots = 1, .slot = slot};
     for (int share_out = 0; share_out < 2; share_out++) {
         capacity_gates(&c, &r, share_out, (struct matrix){1, 3, kept});
@@ -205,7 +206,7 @@ static void orders_drop_as_many(void)
 {
     struct random r = check_random();
     for (int round = 0; round < 100; round++) {
-        struct batch b = drawn(&r, TOPK_SOFTMAX);
+        struct batch b = drawn(&r, GATE_SOFTMAX);
         size_t dropped = b.count.dropped, wasted = b.count.wasted;
         fill(&b, b.capacity.slots, b.order == CAPACITY_POSITION
              ? CAPACITY_PROBABILITY : CAPACITY_POSITION);
@@ -218,7 +219,7 @@ static void gates_after_a_drop(void)
 {
     struct random r = check_random();
     for (int round = 0; round < 200; round++) {
-        struct batch b = drawn(&r, (enum topk_gate)(round % 3));
+        struct batch b = drawn(&r, (enum routes_gate)(round % 3));
         size_t top_k = b.routes.top_k;
         struct matrix plain = matrix_new(b.routes.tokens, top_k);
         struct matrix shared = matrix_new(b.routes.tokens, top_k);
@@ -244,7 +245,7 @@ static void enough_slots(void)
 {
     struct random r = check_random();
     for (int round = 0; round < 50; round++) {
-        struct batch b = drawn(&r, TOPK_RENORM);
+        struct batch b = drawn(&r, GATE_RENORM);
         struct matrix kept = matrix_new(b.routes.tokens, b.routes.top_k);
         fill(&b, b.routes.tokens, CAPACITY_PROBABILITY);
         CU_ASSERT(b.count.dropped == 0 && b.count.lost == 0 && b.count.partly == 0);
@@ -271,7 +272,7 @@ static void even_routes(void)
             for (size_t t = 0; t < tokens; t++)
                 for (size_t k = 0; k < top_k; k++)
                     matrix_row(z, t)[(t + k) % experts] = (real)(2 + k);
-            router_softmax(soft, NULL, z), topk_select(&routes, z);
+            softmax_rows(soft, NULL, z), routes_select(&routes, z);
             capacity_fill(&c, &routes, capacity_slots(1, tokens, top_k, experts),
                           CAPACITY_POSITION, soft);
             struct capacity_count n = capacity_measure(&c, &routes);
@@ -316,7 +317,7 @@ static void expectation_drawn(void)
             while (e + 1 < E && u >= share[e]) u -= share[e++];
             for (size_t i = 0; i < E; i++) matrix_row(z, t)[i] = i == e;
         }
-        topk_select(&routes, z);
+        routes_select(&routes, z);
         capacity_fill(&c, &routes, 14, CAPACITY_POSITION, z);
         sum += (double)capacity_measure(&c, &routes).dropped / T / ROUNDS;
     }
@@ -444,7 +445,7 @@ static void slope_of_sharing_out(void)
     enum { MOST = 40 * 9 };
     struct random r = check_random();
     for (int round = 0; round < 60; round++) {
-        struct batch b = drawn(&r, (enum topk_gate)(round % 3));
+        struct batch b = drawn(&r, (enum routes_gate)(round % 3));
         size_t tokens = b.routes.tokens, top_k = b.routes.top_k;
         struct matrix dkept = check_matrix(&r, tokens, top_k, 1), dgate = matrix_new(tokens, top_k);
         double gate[MOST], slope[MOST];
@@ -475,7 +476,7 @@ static void gradients(void)
 {
     struct random r = check_random();
     for (int round = 0; round < 60; round++) {
-        struct batch b = drawn(&r, (enum topk_gate)(round % 3));
+        struct batch b = drawn(&r, (enum routes_gate)(round % 3));
         size_t tokens = b.routes.tokens, top_k = b.routes.top_k;
         struct gates g = {&b, matrix_new(tokens, top_k), check_matrix(&r, tokens, top_k, 1), round & 1};
         struct matrix dkept = matrix_new(tokens, top_k), dgate = matrix_new(tokens, top_k);

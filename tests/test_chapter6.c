@@ -5,6 +5,7 @@
 #include "check.h"
 #include "lessons.h"
 #include "moe.h"
+#include "softmax.h"
 
 extern const struct lesson_table lessons6;
 
@@ -54,7 +55,7 @@ static struct moe_options drawn_options(struct random *r)
     o.width = 1 + random_below(r, 7), o.hidden = 1 + random_below(r, 9);
     o.experts = 1 + random_below(r, 7), o.top_k = 1 + random_below(r, o.experts);
     o.shared = random_below(r, 3);
-    o.gate = (enum topk_gate)random_below(r, 3);
+    o.gate = (enum routes_gate)random_below(r, 3);
     o.activation = random_below(r, 2) ? FFN_GELU : FFN_RELU;
     if (random_below(r, 2)) o.factor = (double)(1 + random_below(r, 8)) / 4;
     o.order = random_below(r, 2) ? CAPACITY_PROBABILITY : CAPACITY_POSITION;
@@ -156,8 +157,8 @@ static void routed_whole(void)
             struct routes routes = routes_new(t, o.experts, o.top_k);
             double log_z[300];
             moe_route(&b.moe, b.x, &b.work);
-            router_forward(&b.moe.router, z, b.x), router_softmax(p, log_z, z);
-            topk_select(&routes, z), topk_weigh(&routes, o.gate, z);
+            router_forward(&b.moe.router, z, b.x), softmax_rows(p, log_z, z);
+            routes_select(&routes, z), routes_weigh(&routes, o.gate, z, p);
             CU_ASSERT(check_gap(z, b.work.z) == 0 && check_gap(p, b.work.p) == 0);
             CU_ASSERT(check_gap(routes.gate, b.work.routes.gate) == 0);
             CU_ASSERT(!memcmp(log_z, b.work.log_z, t * sizeof *log_z));
@@ -172,7 +173,7 @@ static void all_experts(void)
     struct random r = check_random();
     for (int round = 0; round < 20; round++) {
         struct moe_options o = {.width = 5, .hidden = 6, .experts = 4, .top_k = 4,
-                                .gate = (enum topk_gate)(round % 2)};
+                                .gate = (enum routes_gate)(round % 2)};
         struct batch b = batch_of(o, 9, &r);
         struct matrix y = matrix_new(9, 5), out = matrix_new(9, 5);
         struct ffn_trace trace = ffn_trace_new(9, 6);
@@ -193,7 +194,7 @@ static void dropped_leave_alone(void)
     size_t lost = 0;
     for (int round = 0; round < 50; round++) {
         struct moe_options o = {.width = 4, .hidden = 5, .experts = 4, .top_k = 1 + (size_t)round % 2,
-                                .factor = 0.5, .gate = TOPK_RENORM, .share_out = round % 3 == 0};
+                                .factor = 0.5, .gate = GATE_RENORM, .share_out = round % 3 == 0};
         struct batch b = batch_of(o, 16, &r);
         pass(&b);
         for (size_t t = 0; t < 16; t++) {
@@ -229,10 +230,10 @@ static void two_zeros(void)
     size_t idle = 0;
     for (int round = 0; round < 60; round++) {
         struct moe_options o = {.width = 6, .hidden = 5, .experts = 8, .top_k = 1 + (size_t)(round / 3) % 2,
-                                .gate = (enum topk_gate)(round % 3), .activation = FFN_GELU};
+                                .gate = (enum routes_gate)(round % 3), .activation = FFN_GELU};
         struct batch b = batch_of(o, 5, &r);
         pass(&b);
-        int silent = o.top_k == 1 && o.gate != TOPK_SOFTMAX;
+        int silent = o.top_k == 1 && o.gate != GATE_SOFTMAX;
         CU_ASSERT(silent ? norm(b.grad.router.w) < 1e-6 : norm(b.grad.router.w) > 1e-4);
         for (size_t e = 0; e < 8; e++) {
             const struct ffn *g = &b.grad.expert[e];
@@ -252,7 +253,7 @@ static void shared_and_dropped(void)
     struct random r = check_random();
     for (int round = 0; round < 40; round++) {
         struct moe_options o = {.width = 5, .hidden = 6, .experts = 4, .top_k = 2, .shared = 2,
-            .gate = (enum topk_gate)(round % 3), .factor = 0.5, .order = CAPACITY_PROBABILITY};
+            .gate = (enum routes_gate)(round % 3), .factor = 0.5, .order = CAPACITY_PROBABILITY};
         struct batch b = batch_of(o, 12, &r);
         struct matrix y = matrix_new(12, 5), out = matrix_new(12, 5);
         struct ffn_trace trace = ffn_trace_new(12, 6);
@@ -285,7 +286,7 @@ static void losses_reach_the_router(void)
 {
     struct random r = check_random();
     for (int which = 0; which < 2; which++) {
-        struct moe_options o = {.width = 6, .hidden = 5, .experts = 4, .top_k = 1, .gate = TOPK_RENORM,
+        struct moe_options o = {.width = 6, .hidden = 5, .experts = 4, .top_k = 1, .gate = GATE_RENORM,
                                 .alpha = which ? 0.1 : 0, .zeta = which ? 0 : 0.1};
         struct batch b = batch_of(o, 9, &r);
         pass(&b);
@@ -389,7 +390,7 @@ static void any_threads(void)
 {
     struct random r = check_random();
     struct moe_options o = {.width = 64, .hidden = 96, .experts = 6, .top_k = 2, .shared = 1,
-        .gate = TOPK_RENORM, .activation = FFN_GELU, .factor = 1, .alpha = 0.1, .zeta = 0.1};
+        .gate = GATE_RENORM, .activation = FFN_GELU, .factor = 1, .alpha = 0.1, .zeta = 0.1};
     struct batch one = batch_of(o, 700, &r), four = batch_of(o, 700, &r);
     int were = omp_get_max_threads();
     omp_set_num_threads(1), pass(&one);
@@ -600,7 +601,7 @@ static void gradients(void)
             for (int drops = 0; drops < 5; drops++)
                 for (int losses = 0; losses < 2; losses++) {
                     struct moe_options o = {.width = 4, .hidden = 5, .experts = 5, .top_k = choices[k],
-                        .gate = (enum topk_gate)gate, .shared = (size_t)losses,
+                        .gate = (enum routes_gate)gate, .shared = (size_t)losses,
                         .activation = losses ? FFN_GELU : FFN_RELU,
                         .factor = drops ? 0.6 : 0, .share_out = drops > 2,
                         .order = drops % 2 ? CAPACITY_PROBABILITY : CAPACITY_POSITION,

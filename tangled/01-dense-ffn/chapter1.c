@@ -1,12 +1,12 @@
 /* Chapter 1: train a dense FFN on the sample text, then look inside. */
 /* include what chapter 1 needs */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include "args.h"
 #include "charlm.h"
-#include "lesson.h"
 #include "print.h"
-#include "text.h"
+#include "program.h"
 
 /* set the knobs of chapter 1 */
 static size_t tokens = 256, width = CHARLM_WIDTH,
@@ -17,7 +17,6 @@ static double rate = CHARLM_RATE;
 extern const struct lesson_table lessons1;
 
 static const char *const activations[] = {"relu", "gelu", NULL};
-static const char *const tables[] = {"top-share", NULL};
 
 /* list the options of chapter 1 */
 static const struct args_option options[] = {
@@ -38,6 +37,11 @@ static const struct args_option options[] = {
 
 /* measure a block */
 struct snapshot { double zero, dead, top, overlap, right, quarter; };
+
+static struct charlm untrained, trained;
+static struct charlm_work work;
+static struct snapshot before, after;
+static char text[100001];
 
 /* compare the quarters of two tokens */
 static double quarter_overlap(struct matrix kept)
@@ -67,25 +71,23 @@ static double dead_share(struct matrix h)
     return (double)dead / (double)h.cols;
 }
 
-static struct snapshot look(const struct charlm *model,
-                            struct charlm_work *work, const char *text)
+static struct snapshot look(const struct charlm *model)
 {
-    struct matrix h = work->trace.hidden;
+    struct matrix h = work.trace.hidden;
     struct snapshot s = {
-        .right = charlm_accuracy(model, work, text, hidden)};
+        .right = charlm_accuracy(model, &work, text, hidden)};
     /* take the shares */
     s.zero = ffn_zero_share(h);
     s.dead = dead_share(h);
     s.top = ffn_top_share(&model->ffn, h, hidden / 4);
-    s.quarter = charlm_accuracy(model, work, text, hidden / 4);
+    s.quarter = charlm_accuracy(model, &work, text, hidden / 4);
     s.overlap = quarter_overlap(h); /* only the quarter is left in h */
     return s;
 }
 
 /* print the values of chapter 1 */
-static void print_values(struct snapshot before, struct snapshot after)
+static void print_values(FILE *out)
 {
-    FILE *out = stdout;
     print_count(out, "ffn.tokens", tokens);
     print_count(out, "ffn.width", width);
     print_count(out, "ffn.hidden", hidden);
@@ -112,31 +114,27 @@ static void print_values(struct snapshot before, struct snapshot after)
 }
 
 /* print the curve of kept units */
-static void print_curve(const struct charlm *before,
-                        const struct charlm *after,
-                        struct charlm_work *work, const char *text)
+static void print_curve(FILE *out)
 {
     enum { POINTS = 32 };
     double share[2][POINTS + 1];
     for (int side = 0; side < 2; side++) {
-        const struct charlm *model = side ? after : before;
-        charlm_accuracy(model, work, text, hidden);
+        const struct charlm *model = side ? &trained : &untrained;
+        charlm_accuracy(model, &work, text, hidden);
         for (size_t i = 0; i <= POINTS; i++)
             share[side][i] = ffn_top_share(&model->ffn,
-                work->trace.hidden, i * hidden / POINTS);
+                work.trace.hidden, i * hidden / POINTS);
     }
     /* print the rows of the curve */
-    printf("# kept\tuntrained\ttrained\n");
+    fprintf(out, "# kept\tuntrained\ttrained\n");
     for (size_t i = 0; i <= POINTS; i++)
-        printf("%.6g\t%.6g\t%.6g\n", (double)(i * hidden / POINTS)
+        fprintf(out, "%.6g\t%.6g\t%.6g\n", (double)(i * hidden / POINTS)
                / (double)hidden, share[0][i], share[1][i]);
 }
 
 /* print the traced run of chapter 1 */
-static void print_run(const char *text, struct snapshot before,
-                      struct snapshot after)
+static void print_run(FILE *out)
 {
-    FILE *out = stdout;
     fprintf(out, "A dense feed-forward block, "
             "T = %zu, D = %zu, H = %zu\n", tokens, width, hidden);
     /* show the text */
@@ -152,9 +150,9 @@ static void print_run(const char *text, struct snapshot before,
     fprintf(out, "    hidden  [%zu, %zu]  T, H\n", tokens, hidden);
     fprintf(out, "    y       [%zu, %zu]  T, D\n", tokens, width);
     print_part(out, "The costs");
-    fprintf(out, "    parameters       %8zu\n",
+    fprintf(out, "    parameters       %8" PRIu64 "\n",
             ffn_parameters(width, hidden));
-    fprintf(out, "    FLOPs per token  %8zu\n",
+    fprintf(out, "    FLOPs per token  %8" PRIu64 "\n",
             ffn_flops_per_token(width, hidden));
     print_part(out, "What training changed");
     /* show what training changed */
@@ -173,40 +171,42 @@ static void print_run(const char *text, struct snapshot before,
 }
 
 /* main of chapter 1 */
-int main(int argc, char **argv)
+/* Train a copy and keep the original, then look into both. */
+static int prepare(void)
 {
-    const struct args args = {"chapter1",
-        "train a dense FFN on the sample text, then look inside",
-        options, tables};
-    struct args_request request = args_parse(&args, argc, argv);
-    if (request.output == ARGS_LESSONS) {
-        lesson_list(stdout, &lessons1, seed);
-        return print_end(args.program);
-    }
-    /* train a copy and keep the original */
     struct random first = random_seeded(seed), random = first;
-    struct charlm before = charlm_new(width, hidden,
+    untrained = charlm_new(width, hidden,
         (enum ffn_activation)activation, &first);
-    struct charlm after = charlm_new(width, hidden,
+    trained = charlm_new(width, hidden,
         (enum ffn_activation)activation, &random);
-    double loss = charlm_train(&after, steps, rate, &random);
+    double loss = charlm_train(&trained, steps, rate, &random);
     if (!isfinite(loss)) {
         fprintf(stderr, "chapter1: training diverged at --rate %g "
                 "(try --rate %g)\n", rate, rate / 4);
         return 1;
     }
-    /* print what was asked for */
-    static char text[100001];
     charlm_text(text, tokens + 1, seed);
-    struct charlm_work work = charlm_work_new(&after, tokens);
-    struct snapshot was = look(&before, &work, text);
-    struct snapshot is = look(&after, &work, text);
-    if (request.output == ARGS_VALUES) print_values(was, is);
-    else if (request.output == ARGS_DATA)
-        print_curve(&before, &after, &work, text);
-    else print_run(text, was, is);
+    work = charlm_work_new(&trained, tokens);
+    before = look(&untrained);
+    after = look(&trained);
+    return 0;
+}
+
+static void done(void)
+{
     charlm_work_free(&work);
-    charlm_free(&before);
-    charlm_free(&after);
-    return print_end(args.program);
+    charlm_free(&untrained), charlm_free(&trained);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct args_table tables[] = {
+        {"top-share", print_curve}, {0}};
+    static const struct program program = {
+        .name = "chapter1", .about = "train a dense FFN on the sample "
+        "text, then look inside", .options = options,
+        .lessons = &lessons1, .seed = &seed, .prepare = prepare,
+        .run = print_run, .values = print_values, .tables = tables,
+        .done = done};
+    return program_main(&program, argc, argv);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ffn.h"
+#include "stop.h"
 
 /* make and free a block */
 /* draw a random matrix */
@@ -35,6 +36,15 @@ void ffn_free(struct ffn *ffn)
 {
     matrix_free(&ffn->w1), matrix_free(&ffn->b1);
     matrix_free(&ffn->w2), matrix_free(&ffn->b2);
+}
+
+void ffn_weights(struct weights *list, const char *name,
+                 struct ffn *value, struct ffn *slope)
+{
+    weights_add_part(list, name, "w1", value->w1, slope->w1);
+    weights_add_part(list, name, "b1", value->b1, slope->b1);
+    weights_add_part(list, name, "w2", value->w2, slope->w2);
+    weights_add_part(list, name, "b2", value->b2, slope->b2);
 }
 
 /* make and free a trace */
@@ -205,12 +215,12 @@ void ffn_backward(const struct ffn *ffn, struct ffn *grad,
 }
 
 /* count what the block costs */
-size_t ffn_parameters(size_t width, size_t hidden)
+uint64_t ffn_parameters(uint64_t width, uint64_t hidden)
 {
     return 2 * width * hidden + hidden + width;
 }
 
-size_t ffn_flops_per_token(size_t width, size_t hidden)
+uint64_t ffn_flops_per_token(uint64_t width, uint64_t hidden)
 {
     return 4 * width * hidden;
 }
@@ -246,8 +256,7 @@ static double row_norm(struct matrix m, size_t row)
 /* measure the share of the strongest units */
 void ffn_keep(const struct ffn *ffn, struct matrix hidden, size_t keep)
 {
-    struct unit *units = malloc((hidden.cols + 1) * sizeof *units);
-    if (!units) abort();
+    struct unit *units = room(hidden.cols, sizeof *units);
     for (size_t t = 0; t < hidden.rows; t++) {
         real *h = matrix_row(hidden, t);
         /* sort the units by strength */

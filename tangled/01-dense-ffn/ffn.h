@@ -2,8 +2,8 @@
 #define FFN_H
 /* The feed-forward block y = act(x W1 + b1) W2 + b2.
  * T tokens, D model width, H hidden width. */
-#include "matrix.h"
 #include "random.h"
+#include "weights.h"
 
 enum ffn_activation { FFN_RELU, FFN_GELU }; /* GELU: tanh form */
 
@@ -19,6 +19,8 @@ struct ffn ffn_new(size_t width, size_t hidden,
                    enum ffn_activation activation,
                    struct random *random);
 void ffn_free(struct ffn *ffn);
+void ffn_weights(struct weights *list, const char *name,
+                 struct ffn *value, struct ffn *slope);
 struct ffn_trace ffn_trace_new(size_t tokens, size_t hidden);
 void ffn_trace_free(struct ffn_trace *trace);
 /* y [T, D] from x [T, D], and the second half: from hidden [T, H]. */
@@ -44,8 +46,8 @@ void ffn_backward_w2(struct ffn *grad, struct matrix dy,
                      const struct ffn_trace *trace);
 
 /* tell what a block costs and carries */
-size_t ffn_parameters(size_t width, size_t hidden); /* with biases */
-size_t ffn_flops_per_token(size_t width, size_t hidden); /* products */
+uint64_t ffn_parameters(uint64_t width, uint64_t hidden); /* all */
+uint64_t ffn_flops_per_token(uint64_t width, uint64_t hidden);
 double ffn_zero_share(struct matrix hidden); /* of exact zeros */
 
 /* Set all but the `keep` strongest units of each token to zero, and

@@ -163,7 +163,7 @@ static struct lesson_answer solve_used(uint64_t seed)
 static void trace_used(uint64_t seed, FILE *out)
 {
     struct sizes s = draw_sizes(seed);
-    size_t one = ffn_parameters(s.width, s.hidden);
+    size_t one = (size_t)ffn_parameters(s.width, s.hidden);
     fprintf(out, "one expert  2 D H + H + D = %zu\n", one);
     fprintf(out, "held        %zu x %zu = %zu\n", s.experts, one,
             s.experts * one);

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "matrix.h"
+#include "stop.h"
 
 /* make a matrix */
 /* find memory for numbers */
@@ -21,9 +22,8 @@ struct matrix matrix_new(size_t rows, size_t cols)
     struct matrix m = {rows, cols, NULL};
     if (!cols || rows <= most / cols) m.at = zeros(rows * cols);
     if (m.at) return m;
-    fprintf(stderr, "matrix.c: no memory for a matrix [%zu, %zu]; "
-            "make it smaller\n", rows, cols);
-    abort();
+    stop("no memory for a matrix [%zu, %zu]; make it smaller", rows,
+         cols);
 }
 
 /* free a matrix */
@@ -38,10 +38,9 @@ void matrix_expect_at(const char *file, int line, struct matrix matrix,
                       size_t rows, size_t cols, const char *name)
 {
     if (matrix.rows == rows && matrix.cols == cols) return;
-    fprintf(stderr, "%s:%d: %s must be [%zu, %zu] here, got [%zu, %zu];"
-            " check which dimension was swapped or left out\n", file,
-            line, name, rows, cols, matrix.rows, matrix.cols);
-    abort();
+    stop_at(file, line, "%s must be [%zu, %zu] here, got [%zu, %zu]; "
+            "check which dimension was swapped or left out", name, rows,
+            cols, matrix.rows, matrix.cols);
 }
 
 /* refuse a product that does not fit */
@@ -50,10 +49,9 @@ static void expect_product(int fits, const char *product,
                            struct matrix b, const char *hint)
 {
     if (fits) return;
-    fprintf(stderr, "%s: %s: out [%zu, %zu], a [%zu, %zu], b [%zu, %zu]"
-            " do not fit: %s\n", __FILE__, product, out.rows, out.cols,
-            a.rows, a.cols, b.rows, b.cols, hint);
-    abort();
+    stop("%s: out [%zu, %zu], a [%zu, %zu], b [%zu, %zu] do not fit: "
+         "%s", product, out.rows, out.cols, a.rows, a.cols, b.rows,
+         b.cols, hint);
 }
 
 /* multiply with plain loops */
@@ -215,4 +213,31 @@ void matrix_add(struct matrix out, struct matrix a, real scale,
     matrix_expect(b, out.rows, out.cols, "b");
     for (size_t i = 0; i < out.rows * out.cols; i++)
         out.at[i] = a.at[i] + scale * b.at[i];
+}
+
+void matrix_clear(struct matrix matrix)
+{
+    for (size_t i = 0; i < matrix.rows * matrix.cols; i++)
+        matrix.at[i] = 0;
+}
+
+double matrix_squares(struct matrix matrix)
+{
+    double sum = 0;
+    for (size_t i = 0; i < matrix.rows * matrix.cols; i++)
+        sum += (double)matrix.at[i] * (double)matrix.at[i];
+    return sum;
+}
+
+/* multiply two rows */
+double row_dot(const real *a, const real *b, size_t n)
+{
+    double sum[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t lane = 0; lane < 8; lane++)
+            sum[lane] += (double)a[i + lane] * (double)b[i + lane];
+    for (; i < n; i++) sum[i % 8] += (double)a[i] * (double)b[i];
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3]))
+         + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }

@@ -41,6 +41,31 @@ void matrix_add(struct matrix out, struct matrix a, real scale,
 #define MATRIX_PARALLEL(how)
 #endif
 
+/* walk rows and numbers */
+/* Rows first .. first + count - 1, as a matrix. */
+static inline struct matrix matrix_rows(struct matrix matrix,
+                                        size_t first, size_t count)
+{
+    return (struct matrix){count, matrix.cols,
+                           matrix_row(matrix, first)};
+}
+
+static inline void row_copy(real *to, const real *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++) to[i] = from[i];
+}
+
+/* to += scale * from */
+static inline void row_add(real *to, real scale, const real *from,
+                           size_t n)
+{
+    for (size_t i = 0; i < n; i++) to[i] += scale * from[i];
+}
+
+double row_dot(const real *a, const real *b, size_t n); /* in double */
+void matrix_clear(struct matrix matrix);     /* all numbers 0 */
+double matrix_squares(struct matrix matrix); /* summed, in double */
+
 /* Abort unless the matrix has this shape, e.g. "x [T, D]". */
 #define matrix_expect(matrix, rows, cols, name) \
     matrix_expect_at(__FILE__, __LINE__, matrix, rows, cols, name)

@@ -9,6 +9,7 @@
 #include "lesson.h"
 #include "print.h"
 #include "router.h"
+#include "softmax.h"
 
 /* set the knobs of chapter 2 */
 extern const struct lesson_table lessons2;
@@ -17,7 +18,7 @@ static size_t tokens = 256, experts = 4, seed = LESSON_BOOK_SEED;
 static double scale = 1;
 
 /* list the options of chapter 2 */
-static const char *const tables[] = {"scale", NULL};
+static const struct args_table tables[] = {{"scale", NULL}, {0}};
 static const struct args_option options[] = {
     {"--tokens", "characters to route, T", ARGS_COUNT, &tokens,
      1, 100000, NULL},
@@ -38,7 +39,7 @@ static struct hand route_by_hand(void)
     struct hand hand = {matrix_new(HAND_TOKENS, HAND_EXPERTS),
                         matrix_new(HAND_TOKENS, HAND_EXPERTS)};
     router_forward(&router, hand.z, hand_x());
-    router_softmax(hand.p, NULL, hand.z);
+    softmax_rows(hand.p, NULL, hand.z);
     return hand;
 }
 
@@ -92,8 +93,8 @@ static double largest_change(struct matrix z, real shift, int narrow)
         q.at[i] = z.at[i] + shift;
         if (narrow) q.at[i] = to_bfloat16(q.at[i]);
     }
-    router_softmax(p, NULL, z);
-    router_softmax(q, NULL, q);
+    softmax_rows(p, NULL, z);
+    softmax_rows(q, NULL, q);
     for (size_t i = 0; i < z.rows * z.cols; i++)
         most = fmax(most, fabs((double)p.at[i] - (double)q.at[i]));
     matrix_free(&p), matrix_free(&q);
@@ -122,7 +123,7 @@ static void print_values(const struct router *router, struct matrix z,
     print_count(out, "router.width", router->w.rows);
     print_count(out, "router.experts", router->w.cols);
     print_count(out, "router.parameters", router_parameters(router));
-    print_value(out, "router.entropy_mean", router_entropy(p));
+    print_value(out, "router.entropy_mean", softmax_entropy(p));
     print_value(out, "router.entropy_most", log((double)experts));
     /* print what shifting and rounding change */
     double shift = largest_change(z, 10, 0);
@@ -154,8 +155,8 @@ static void print_scale(struct matrix x)
         struct random random = random_seeded(seed);
         struct router r = router_new(x.cols, experts, s, &random);
         router_forward(&r, p, x);
-        router_softmax(p, NULL, p);
-        printf("%.6g\t%.6g\t%.6g\n", s, router_entropy(p),
+        softmax_rows(p, NULL, p);
+        printf("%.6g\t%.6g\t%.6g\n", s, softmax_entropy(p),
                winner_slope(p));
         router_free(&r);
     }
@@ -187,7 +188,7 @@ static void print_tokens(FILE *out, const char *text, struct matrix p)
         fprintf(out, "|\n");
     }
     fprintf(out, "    mean entropy %.3f nats, at most %.3f\n",
-            router_entropy(p), log((double)experts));
+            softmax_entropy(p), log((double)experts));
 }
 
 /* print the logits that are out to break it */
@@ -198,7 +199,7 @@ static void print_extremes(FILE *out)
     size_t count = sizeof rows / sizeof *rows;
     struct matrix z = {count, 4, rows[0]}, p = matrix_new(count, 4);
     double log_z[sizeof rows / sizeof *rows];
-    router_softmax(p, log_z, z);
+    softmax_rows(p, log_z, z);
     print_part(out, "Equal, huge, forbidden, not a number");
     for (size_t t = 0; t < count; t++) {
         /* print a row of extremes */
@@ -241,7 +242,7 @@ int main(int argc, char **argv)
     struct matrix z = matrix_new(tokens, experts);
     struct matrix p = matrix_new(tokens, experts);
     router_forward(&router, z, x);
-    router_softmax(p, NULL, z);
+    softmax_rows(p, NULL, z);
     /* print what was asked of chapter 2 */
     if (request.output == ARGS_VALUES) print_values(&router, z, p);
     else if (request.output == ARGS_DATA) print_scale(x);

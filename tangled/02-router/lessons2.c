@@ -1,12 +1,13 @@
 #include <math.h>
 #include "lesson.h"
 #include "router.h"
+#include "softmax.h"
 
 /* find the largest probability */
 static real largest(const real *z)
 {
     real p[4], most = 0;
-    router_softmax((struct matrix){1, 4, p}, NULL,
+    softmax_rows((struct matrix){1, 4, p}, NULL,
                    (struct matrix){1, 4, (real *)z});
     for (size_t i = 0; i < 4; i++) most = p[i] > most ? p[i] : most;
     return most;
@@ -254,7 +255,7 @@ static struct lesson_answer solve_one_ahead(uint64_t seed)
 {
     struct one_ahead a = draw_one_ahead(seed);
     real z[8] = {(real)log((double)a.ratio)}, p[8];
-    router_softmax((struct matrix){1, a.experts, p}, NULL,
+    softmax_rows((struct matrix){1, a.experts, p}, NULL,
                    (struct matrix){1, a.experts, z});
     return lesson_value((double)p[0]);
 }

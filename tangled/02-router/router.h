@@ -2,8 +2,8 @@
 #define ROUTER_H
 /* The router: logits z = x W, then a softmax over each token's row.
  * T tokens, D model width, E experts. */
-#include "matrix.h"
 #include "random.h"
+#include "weights.h"
 
 struct router { struct matrix w; }; /* [D, E], no bias */
 
@@ -19,24 +19,11 @@ size_t router_parameters(const struct router *router);
 void router_forward(const struct router *router, struct matrix logits,
                     struct matrix x);
 
-/* probabilities [T, E] from logits [T, E]; may be the same matrix.
- * log_z [T] gets log(sum(exp(logits))) of each row, unless NULL.
- * -inf gets probability 0. NaN, +inf or nothing but -inf in a row
- * makes its probabilities and its log Z NaN. */
-void router_softmax(struct matrix probabilities, double *log_z,
-                    struct matrix logits);
-
-/* send slopes back through the router */
-/* dlogits [T, E] from dprobabilities [T, E], and the gradients of W
- * and x from dlogits. dx may be NULL. */
-void router_softmax_backward(struct matrix dlogits,
-                             struct matrix probabilities,
-                             struct matrix dprobabilities);
+/* The gradients of W and of x from dlogits [T, E]; dx may be NULL. */
 void router_backward(const struct router *router, struct router *grad,
                      struct matrix *dx, struct matrix dlogits,
                      struct matrix x);
-
-/* Mean over the rows of -sum(p log p), in nats: log E if even. */
-double router_entropy(struct matrix probabilities);
+void router_weights(struct weights *list, const char *name,
+                    struct router *value, struct router *slope);
 
 #endif

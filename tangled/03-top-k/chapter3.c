@@ -9,18 +9,20 @@
 #include "lesson.h"
 #include "print.h"
 #include "router.h"
+#include "softmax.h"
 #include "topk.h"
 
 /* set the knobs of chapter 3 */
 extern const struct lesson_table lessons3;
 
 static size_t tokens = 256, experts = 4, top_k = 2,
-    gate = TOPK_RENORM, seed = LESSON_BOOK_SEED;
+    gate = GATE_RENORM, seed = LESSON_BOOK_SEED;
 static double scale = 1;
 
 static const char *const gates[] = {"softmax", "renorm", "sigmoid",
                                     NULL};
-static const char *const tables[] = {"gates", "kept-mass", NULL};
+static const struct args_table tables[] = {{"gates", NULL},
+    {"kept-mass", NULL}, {0}};
 
 /* list the options of chapter 3 */
 static const struct args_option options[] = {
@@ -46,7 +48,7 @@ struct layer {
     struct ffn *ffns; /* E experts */
     struct routes routes;
     struct topk_work work;
-    size_t exponentials, rows, naive_rows;
+    size_t rows, naive_rows;
 };
 
 /* make the layer */
@@ -82,10 +84,9 @@ static struct layer make_layer(void)
 static void run_layer(struct layer *l)
 {
     router_forward(&l->router, l->z, l->x);
-    router_softmax(l->p, NULL, l->z);
-    topk_select(&l->routes, l->z);
-    l->exponentials = topk_weigh(&l->routes, (enum topk_gate)gate,
-                                 l->z);
+    softmax_rows(l->p, NULL, l->z);
+    routes_select(&l->routes, l->z);
+    routes_weigh(&l->routes, (enum routes_gate)gate, l->z, l->p);
     topk_forward(l->y, l->x, &l->routes, l->ffns, &l->work);
     l->rows = l->work.expert_rows;
     l->work.expert_rows = 0;
@@ -137,8 +138,8 @@ static double renorm_difference(const struct layer *l)
 {
     struct routes kept = routes_new(tokens, experts, top_k);
     double most = 0;
-    topk_select(&kept, l->z);
-    topk_weigh(&kept, TOPK_RENORM, l->z);
+    routes_select(&kept, l->z);
+    routes_weigh(&kept, GATE_RENORM, l->z, l->p);
     for (size_t t = 0; t < tokens; t++) {
         /* compare one token's gates both ways */
         const real *p = matrix_row(l->p, t);
@@ -170,7 +171,8 @@ static double gradient_norm(const struct layer *l,
                 if (l->routes.expert[i] == e)
                     a.at[i] += matrix_row(work->out, i / top_k)[d];
     }
-    topk_weigh_backward(&l->routes, (enum topk_gate)gate, dz, a, l->z);
+    routes_weigh_backward(&l->routes, (enum routes_gate)gate, dz, a,
+                          l->z, l->p);
     router_backward(&l->router, &grad, NULL, dz, l->x);
     for (size_t i = 0; i < grad.w.rows * grad.w.cols; i++)
         sum += (double)grad.w.at[i] * (double)grad.w.at[i];
@@ -192,14 +194,13 @@ static void print_values(struct layer *l)
     print_count(out, "topk.expert_rows", l->rows);
     print_count(out, "topk.naive_rows", l->naive_rows);
     /* print the differences, the costs and the gradient */
-    size_t one = ffn_parameters(CHARLM_WIDTH, CHARLM_HIDDEN);
+    size_t one = (size_t)ffn_parameters(CHARLM_WIDTH, CHARLM_HIDDEN);
     double difference = 0;
     for (size_t i = 0; i < tokens * CHARLM_WIDTH; i++)
         difference = fmax(difference, fabs((double)l->y.at[i]
                                            - (double)l->naive.at[i]));
     print_value(out, "topk.naive_difference", difference);
     print_value(out, "topk.renorm_difference", renorm_difference(l));
-    print_count(out, "topk.exponentials", l->exponentials);
     print_value(out, "topk.active_share",
                 (double)(top_k * one) / (double)(experts * one));
     print_value(out, "topk.gradient_norm", gradient_norm(l, &l->work));
@@ -208,8 +209,9 @@ static void print_values(struct layer *l)
     struct matrix p = matrix_new(HAND_TOKENS, HAND_EXPERTS);
     struct routes kept = routes_new(HAND_TOKENS, HAND_EXPERTS, 2);
     router_forward(&hand, p, hand_x());
-    topk_select(&kept, p);
-    topk_weigh(&kept, TOPK_SOFTMAX, p);
+    routes_select(&kept, p);
+    softmax_rows(p, NULL, p);
+    routes_weigh(&kept, GATE_SOFTMAX, p, p);
     const real *seven = matrix_row(kept.gate, 2);
     print_value(out, "hand.kept", (double)(seven[0] + seven[1]));
     print_value(out, "hand.discarded", 1 - (double)(seven[0] + seven[1]));
@@ -222,13 +224,13 @@ static void print_gates(struct layer *l)
 {
     struct routes r = routes_new(tokens, experts, top_k);
     printf("# expert\tprobability\tsoftmax\trenorm\tsigmoid\n");
-    topk_select(&r, l->z);
+    routes_select(&r, l->z);
     for (size_t e = 0; e < experts; e++) {
         printf("%zu\t%.6g", e, (double)l->p.at[e]);
         /* print an expert's gate by each convention */
-        for (size_t g = TOPK_SOFTMAX; g <= TOPK_SIGMOID; g++) {
+        for (size_t g = GATE_SOFTMAX; g <= GATE_SIGMOID; g++) {
             double kept = 0;
-            topk_weigh(&r, (enum topk_gate)g, l->z);
+            routes_weigh(&r, (enum routes_gate)g, l->z, l->p);
             for (size_t k = 0; k < top_k; k++)
                 if (r.expert[k] == e) kept = (double)r.gate.at[k];
             printf("\t%.6g", kept);
@@ -254,8 +256,8 @@ static void print_kept_mass(const struct layer *l)
             struct router router = router_new(CHARLM_WIDTH, experts, scales[i],
                                               &random);
             router_forward(&router, p, l->x);
-            topk_select(&r, p);
-            router_softmax(p, NULL, p);
+            routes_select(&r, p);
+            softmax_rows(p, NULL, p);
             router_free(&router);
             printf("\t%.6g", kept_mass(&r, p));
         }
@@ -279,24 +281,26 @@ static void print_by_hand(FILE *out)
 {
     struct router router = {hand_w()};
     struct matrix z = matrix_new(HAND_TOKENS, HAND_EXPERTS);
+    struct matrix p = matrix_new(HAND_TOKENS, HAND_EXPERTS);
     struct routes r = routes_new(HAND_TOKENS, HAND_EXPERTS, 2);
     router_forward(&router, z, hand_x());
-    topk_select(&r, z);
+    softmax_rows(p, NULL, z);
+    routes_select(&r, z);
     print_part(out, "By hand: E = 4, K = 2");
     fprintf(out, "    token  logits    softmax, then keep   "
             "renormalized\n");
     for (size_t t = 0; t < HAND_TOKENS; t++) {
         /* print both gates of a hand-sized token */
         const real *row = matrix_row(z, t), *g = matrix_row(r.gate, t);
-        topk_weigh(&r, TOPK_SOFTMAX, z);
+        routes_weigh(&r, GATE_SOFTMAX, z, p);
         fprintf(out, "    %c      %g %g %g %g   %zu %.3f  %zu %.3f  ",
                 hand_text[t], (double)row[0], (double)row[1], (double)row[2],
                 (double)row[3], routes_expert(&r, t, 0), (double)g[0],
                 routes_expert(&r, t, 1), (double)g[1]);
-        topk_weigh(&r, TOPK_RENORM, z);
+        routes_weigh(&r, GATE_RENORM, z, p);
         print_route(out, &r, t);
     }
-    matrix_free(&z), routes_free(&r);
+    matrix_free(&z), matrix_free(&p), routes_free(&r);
 }
 
 /* print the routing table */
@@ -358,7 +362,7 @@ int main(int argc, char **argv)
         struct layer layer = make_layer();
         run_layer(&layer);
         if (request.output == ARGS_VALUES) print_values(&layer);
-        else if (request.output == ARGS_DATA && request.data[0] == 'g')
+        else if (request.output == ARGS_DATA && *request.table->name == 'g')
             print_gates(&layer);
         else if (request.output == ARGS_DATA) print_kept_mass(&layer);
         else {

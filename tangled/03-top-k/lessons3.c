@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "lesson.h"
 #include "router.h"
+#include "softmax.h"
 #include "topk.h"
 
 /* draw the sizes of a layer */
@@ -28,7 +29,7 @@ static void pose_share(uint64_t seed, FILE *out)
 static struct lesson_answer solve_share(uint64_t seed)
 {
     struct sizes s = draw_sizes(seed);
-    size_t one = ffn_parameters(s.width, s.hidden);
+    size_t one = (size_t)ffn_parameters(s.width, s.hidden);
     return lesson_value((double)(s.top_k * one)
                      / (double)(s.experts * one));
 }
@@ -91,7 +92,7 @@ static void print_five(uint64_t seed, FILE *out, int answers)
     real z[FIVE * 4];
     struct routes r = routes_new(FIVE, 4, 1);
     draw_five(seed, z);
-    topk_select(&r, (struct matrix){FIVE, 4, z});
+    routes_select(&r, (struct matrix){FIVE, 4, z});
     for (size_t t = 0; t < FIVE; t++) {
         fprintf(out, "token %zu  logits", t);
         for (size_t e = 0; e < 4; e++)
@@ -120,7 +121,7 @@ static struct lesson_answer solve_five(uint64_t seed)
     struct lesson_answer answer = {FIVE, {0}};
     struct routes r = routes_new(FIVE, 4, 1);
     draw_five(seed, z);
-    topk_select(&r, (struct matrix){FIVE, 4, z});
+    routes_select(&r, (struct matrix){FIVE, 4, z});
     for (size_t t = 0; t < FIVE; t++)
         answer.value[t] = (double)r.expert[t];
     routes_free(&r);
@@ -170,9 +171,9 @@ static double kept_of_counts(const struct counts *c, double *gate)
     struct routes r = routes_new(1, 6, c->top_k);
     /* route the six logits */
     for (size_t i = 0; i < 6; i++) z[i] = (real)log((double)c->n[i]);
-    router_softmax(softmax, NULL, logits);
-    topk_select(&r, logits);
-    topk_weigh(&r, TOPK_RENORM, logits);
+    softmax_rows(softmax, NULL, logits);
+    routes_select(&r, logits);
+    routes_weigh(&r, GATE_RENORM, logits, logits);
     for (size_t k = 0; k < c->top_k; k++)
         kept += (double)p[r.expert[k]];
     *gate = (double)r.gate.at[0];
@@ -231,8 +232,8 @@ static struct lesson_answer solve_calls(uint64_t seed)
         z.at[i] = (real)random_symmetric(&random, 1);
     for (size_t e = 0; e < s.experts; e++)
         experts[e] = ffn_new(s.width, s.hidden, FFN_RELU, &random);
-    topk_select(&r, z);
-    topk_weigh(&r, TOPK_RENORM, z);
+    routes_select(&r, z);
+    routes_weigh(&r, GATE_RENORM, z, z);
     topk_forward(y, x, &r, experts, &work);
     struct lesson_answer answer =
         lesson_value((double)work.expert_rows);
@@ -286,9 +287,9 @@ static struct weighed draw_weighed(uint64_t seed)
     /* route the token */
     struct matrix z = {1, 4, w.z};
     struct routes routes = routes_new(1, 4, 2);
-    topk_select(&routes, z);
-    topk_weigh(&routes, TOPK_RENORM, z);
-    router_softmax((struct matrix){1, 4, w.p}, NULL, z);
+    routes_select(&routes, z);
+    routes_weigh(&routes, GATE_RENORM, z, z);
+    softmax_rows((struct matrix){1, 4, w.p}, NULL, z);
     for (size_t k = 0; k < 2; k++) {
         w.expert[k] = routes.expert[k];
         w.gate[k] = routes.gate.at[k];

@@ -1,42 +1,9 @@
 #ifndef TOPK_H
 #define TOPK_H
-/* Top-k routing: select experts, weigh them, run the chosen, combine.
- * T tokens, D model width, E experts, K experts chosen per token. */
+/* Run the chosen experts and combine what they say. T tokens, D model
+ * width, H hidden width, E experts, K experts chosen per token. */
 #include "ffn.h"
-
-/* How K of E logits become gates. */
-enum topk_gate {
-    TOPK_SOFTMAX, /* softmax over E, keep K (Switch, OLMoE) */
-    TOPK_RENORM,  /* keep K, softmax over them (Mixtral) */
-    TOPK_SIGMOID, /* keep K sigmoids, over their sum (DeepSeek-V3) */
-};
-
-/* The routing table: expert and gate of each choice, best first. */
-struct routes {
-    size_t tokens, experts, top_k;
-    size_t *expert;     /* [T, K] */
-    struct matrix gate; /* [T, K] */
-};
-
-struct routes routes_new(size_t tokens, size_t experts, size_t top_k);
-void routes_free(struct routes *routes);
-size_t routes_expert(const struct routes *routes, size_t token,
-                     size_t choice);
-
-/* select and weigh */
-/* Write the K largest of each row of logits [T, E], best first; ties
- * go to the lower expert. NaN ranks below every number. */
-void topk_select(struct routes *routes, struct matrix logits);
-
-/* Write the gates of the selected experts. A row with a NaN or +inf,
- * or with only -inf, gets NaN gates. Returns the exponentials taken. */
-size_t topk_weigh(struct routes *routes, enum topk_gate gate,
-                  struct matrix logits);
-
-/* dlogits [T, E] from dgate [T, K], the selection held fixed. */
-void topk_weigh_backward(const struct routes *routes,
-                         enum topk_gate gate, struct matrix dlogits,
-                         struct matrix dgate, struct matrix logits);
+#include "routes.h"
 
 /* keep room for one expert's rows */
 /* Room for one expert's rows; made once. expert_rows counts the rows

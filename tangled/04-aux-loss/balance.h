@@ -4,7 +4,7 @@
  * T tokens, E experts, K experts chosen per token. Sums over tokens
  * are taken in double. Every share is an array of E numbers. */
 #include "random.h"
-#include "topk.h"
+#include "routes.h"
 
 /* name the fractions */
 /* The three routing fractions, and P. With no tokens they are 0. */

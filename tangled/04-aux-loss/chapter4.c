@@ -9,6 +9,7 @@
 #include "lesson.h"
 #include "print.h"
 #include "router.h"
+#include "softmax.h"
 #include "text.h"
 
 /* set the knobs of chapter 4 */
@@ -19,7 +20,8 @@ static size_t experts = 8, top_k = 1, seeds = 4, steps = 300,
 static double shared = 1;
 static struct args_shares shares = {4, {9, 2, 2, 2}};
 
-static const char *const tables[] = {"usage", "surface", NULL};
+static const struct args_table tables[] = {{"usage", NULL},
+    {"surface", NULL}, {0}};
 
 /* list the options of chapter 4 */
 static const struct args_option options[] = {
@@ -46,8 +48,8 @@ static double loss_of(struct matrix z, size_t k, int divided)
     struct routes r = routes_new(z.rows, z.cols, k);
     double *f = calloc(2 * z.cols, sizeof *f);
     if (!f) abort();
-    router_softmax(p, NULL, z);
-    topk_select(&r, z);
+    softmax_rows(p, NULL, z);
+    routes_select(&r, z);
     (divided ? balance_load : balance_chosen)(f, &r);
     balance_mean(f + z.cols, p);
     double loss = balance_loss(f, f + z.cols, z.cols);
@@ -162,11 +164,11 @@ static void route_batch(struct mixture *m, const struct charlm *model,
         m->x.at[i] = (m->x.at[i] + (real)shared
                       * m->common.at[i % m->x.cols]) / size;
     router_forward(&m->router, m->z, m->x);
-    router_softmax(m->p, NULL, m->z);
+    softmax_rows(m->p, NULL, m->z);
     for (size_t i = 0; i < BATCH * experts; i++)
         m->biased.at[i] = m->z.at[i] + (real)m->bias[i % experts];
-    topk_select(&m->routes, m->biased);
-    topk_weigh(&m->routes, TOPK_SOFTMAX, m->z);
+    routes_select(&m->routes, m->biased);
+    routes_weigh(&m->routes, GATE_SOFTMAX, m->z, m->p);
     balance_load(m->f, &m->routes);
 }
 
@@ -210,8 +212,8 @@ static void step(struct mixture *m, const struct charlm *model,
     text_fill(text, sizeof text, r);
     route_batch(m, model, text);
     for (size_t t = 0; t < BATCH; t++) learn_token(m, t, text[t + 1]);
-    topk_weigh_backward(&m->routes, TOPK_SOFTMAX, m->dz, m->dgate,
-                        m->z);
+    routes_weigh_backward(&m->routes, GATE_SOFTMAX, m->dz, m->dgate,
+                          m->z, m->p);
     balance_loss_backward(m->dz, m->p, m->f, setting.alpha);
     balance_bias_update(m->bias, m->f, experts, setting.bias_rate);
     router_backward(&m->router, &m->grad, NULL, m->dz, m->x);
@@ -380,7 +382,7 @@ int main(int argc, char **argv)
                     "must be from 1 to the number of experts, %zu, "
                     "got %zu", experts, top_k);
     /* print the surface, which needs no experiment */
-    if (request.output == ARGS_DATA && request.data[0] == 's') {
+    if (request.output == ARGS_DATA && *request.table->name == 's') {
         print_surface();
         return print_end(args.program);
     }

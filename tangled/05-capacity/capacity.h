@@ -3,7 +3,7 @@
 /* Which choices find a slot, which are dropped, what that wastes.
  * T tokens, E experts, K choices a token, C slots an expert. */
 #include <stdint.h>
-#include "topk.h"
+#include "routes.h"
 
 /* C = ceil(factor * K * T / E), exact for a factor with up to six
  * decimals, as capacity factors are written. */

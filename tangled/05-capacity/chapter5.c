@@ -12,6 +12,7 @@
 #include "lesson.h"
 #include "print.h"
 #include "router.h"
+#include "softmax.h"
 #include "text.h"
 
 /* set the knobs of chapter 5 */
@@ -25,7 +26,8 @@ static struct args_shares shares = {1, {1}};
 
 static const char *const orders[] = {"position", "probability", NULL};
 static const char *const kinds[] = {"drawn", "exact", NULL};
-static const char *const tables[] = {"filling", "sweep", NULL};
+static const struct args_table tables[] = {{"filling", NULL},
+    {"sweep", NULL}, {0}};
 
 /* list the options of chapter 5 */
 static const struct args_option options[] = {
@@ -116,7 +118,7 @@ static void trade(real *z, size_t expert)
 
 /* make and fill a batch */
 /* give a batch room */
-static struct batch room(void)
+static struct batch empty_batch(void)
 {
     struct batch b = {.share = calloc(experts, sizeof *b.share),
         .due = calloc(experts, sizeof *b.due),
@@ -125,7 +127,6 @@ static struct batch room(void)
         .kept = matrix_new(tokens, top_k),
         .routes = routes_new(tokens, experts, top_k),
         .capacity = capacity_new(tokens, experts, top_k)};
-    if (!b.share || !b.due) abort();
     /* normalize the shares */
     double sum = 0;
     for (size_t e = 0; e < experts; e++)
@@ -139,16 +140,16 @@ static struct batch room(void)
 static struct batch make_batch(void)
 {
     struct random r = random_seeded(seed);
-    struct batch b = room();
+    struct batch b = empty_batch();
     for (size_t t = 0; t < tokens; t++) {
         draw_token(matrix_row(b.z, t), b.share, &r);
         if (kind == EXACT)
             trade(matrix_row(b.z, t), draw_due(&b, tokens - t, &r));
     }
     /* route the batch and fill the slots */
-    router_softmax(b.p, NULL, b.z);
-    topk_select(&b.routes, b.z);
-    topk_weigh(&b.routes, TOPK_SOFTMAX, b.z);
+    softmax_rows(b.p, NULL, b.z);
+    routes_select(&b.routes, b.z);
+    routes_weigh(&b.routes, GATE_SOFTMAX, b.z, b.p);
     capacity_fill(&b.capacity, &b.routes,
                   capacity_slots(factor, tokens, top_k, experts),
                   (enum capacity_order)drop, b.p);
@@ -190,11 +191,11 @@ static void print_line(FILE *out)
     for (size_t t = 0; t < LINE; t++)
         read_features(matrix_row(x, t), text, t);
     router_forward(&router, z, x);
-    router_softmax(z, NULL, z);
+    softmax_rows(z, NULL, z);
     /* fill the slots with the line and print them */
     struct routes routes = routes_new(LINE, HAND_EXPERTS, 1);
     struct capacity c = capacity_new(LINE, HAND_EXPERTS, 1);
-    topk_select(&routes, z);
+    routes_select(&routes, z);
     capacity_fill(&c, &routes,
                   capacity_slots(factor, LINE, 1, HAND_EXPERTS),
                   (enum capacity_order)drop, z);
@@ -436,7 +437,7 @@ int main(int argc, char **argv)
     else if (request.output == ARGS_LESSONS)
         lesson_list(stdout, &lessons5, seed);
     else if (request.output == ARGS_RUN) print_run(stdout, &b);
-    else if (!strcmp(request.data, "sweep")) print_sweep();
+    else if (!strcmp(request.table->name, "sweep")) print_sweep();
     else print_filling(&b);
     free_batch(&b);
     return print_end(args.program);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "capacity.h"
 #include "lesson.h"
+#include "random.h"
 
 /* teach lesson 5.1, slots */
 struct layer { size_t tokens, experts; double factor; };
@@ -180,7 +181,7 @@ static double leaves(const struct token *k, int share_out)
 {
     size_t expert[] = {0, 1}, slot[2];
     real gate[2], kept[2];
-    struct routes r = {1, 2, 2, expert, {1, 2, gate}};
+    struct routes r = {1, 2, 2, 1, expert, {1, 2, gate}};
     struct capacity c = {.choices = 2, .experts = 2, .slots = 1,
                          .slot = slot};
     for (size_t i = 0; i < 2; i++) {

@@ -14,14 +14,14 @@
 extern const struct lesson_table lessons6;
 
 static size_t tokens = 12, hidden = 16, experts = 4, top_k = 2, shared,
-    gate = TOPK_RENORM, drop, after, seed = LESSON_BOOK_SEED;
+    gate = GATE_RENORM, drop, after, seed = LESSON_BOOK_SEED;
 static double factor, alpha, zeta;
 
 static const char *const gates[] = {"softmax", "renorm", "sigmoid",
                                     NULL};
 static const char *const orders[] = {"position", "probability", NULL};
 static const char *const afters[] = {"leave", "share-out", NULL};
-static const char *const tables[] = {NULL};
+static const struct args_table tables[] = {{0}};
 
 /* list the options of chapter 6 */
 static const struct args_option options[] = {
@@ -71,7 +71,7 @@ static void read_text(void)
 }
 
 /* make a run */
-static struct moe_options options_of(size_t k, enum topk_gate how)
+static struct moe_options options_of(size_t k, enum routes_gate how)
 {
     return (struct moe_options){CHARLM_WIDTH, hidden, experts, k,
         shared, how, FFN_GELU, factor,
@@ -141,14 +141,14 @@ static double block(const struct ffn *f, const double *x,
 /* weigh in double */
 static double score(const struct moe_options *o, double z)
 {
-    return o->gate == TOPK_SIGMOID ? 1 / (1 + exp(-z)) : exp(z);
+    return o->gate == GATE_SIGMOID ? 1 / (1 + exp(-z)) : exp(z);
 }
 
 /* Gate of expert i, one of the chosen [K]. */
 static double gate_of(const struct moe_options *o, const double *z,
                       const size_t *chosen, size_t i)
 {
-    int all = o->gate == TOPK_SOFTMAX;
+    int all = o->gate == GATE_SOFTMAX;
     double sum = 0;
     for (size_t j = 0; j < (all ? o->experts : o->top_k); j++)
         sum += score(o, z[all ? j : chosen[j]]);
@@ -497,12 +497,12 @@ static void print_checks(FILE *out, struct run *r)
             "gradients %g\n", idle, norm);
     /* print what top-1 teaches the router */
     fprintf(out, "    router at K = 1, no losses ");
-    for (size_t g = TOPK_SOFTMAX; g <= TOPK_SIGMOID; g++) {
-        struct moe_options o = options_of(1, (enum topk_gate)g);
+    for (size_t g = GATE_SOFTMAX; g <= GATE_SIGMOID; g++) {
+        struct moe_options o = options_of(1, (enum routes_gate)g);
         o.alpha = o.zeta = 0;
         struct run one = run_layer(o);
         fprintf(out, "%s %.3g%s", gates[g], router_norm(&one),
-                g < TOPK_SIGMOID ? ", " : "\n");
+                g < GATE_SIGMOID ? ", " : "\n");
         free_run(&one);
     }
 }
@@ -546,7 +546,7 @@ int main(int argc, char **argv)
     else {
         /* run the layer and print */
         read_text();
-        struct run r = run_layer(options_of(top_k, (enum topk_gate)gate));
+        struct run r = run_layer(options_of(top_k, (enum routes_gate)gate));
         if (request.output == ARGS_VALUES) print_values(stdout, &r);
         else print_run(stdout, &r);
         free_run(&r), matrix_free(&vectors), free(text);

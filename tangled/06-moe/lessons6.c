@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "lesson.h"
 #include "moe.h"
+#include "softmax.h"
 
 /* teach lesson 6.1, rows */
 enum { EXPERTS = 4 };
@@ -168,7 +169,7 @@ static void trace_shape(uint64_t seed, FILE *out)
 }
 
 /* teach lesson 6.3, slopes that are zero */
-struct taught { size_t experts, top_k; enum topk_gate gate; };
+struct taught { size_t experts, top_k; enum routes_gate gate; };
 static const char *const conventions[] = {
     "softmax over all experts, then keep K",
     "keep K, then softmax over them",
@@ -181,7 +182,7 @@ static struct taught draw_taught(uint64_t seed)
     struct taught a;
     a.experts = 4 + random_below(&r, 5);
     a.top_k = 1 + random_below(&r, 3);
-    a.gate = (enum topk_gate)random_below(&r, 3);
+    a.gate = (enum routes_gate)random_below(&r, 3);
     return a;
 }
 
@@ -196,10 +197,15 @@ static struct lesson_answer solve_slopes(uint64_t seed)
     struct random r = random_seeded(seed + 1);
     for (size_t e = 0; e < a.experts; e++)
         z[e] = (real)(random_symmetric(&r, 0.1) + 0.3 * (double)e);
-    topk_select(&routes, logits), topk_weigh(&routes, a.gate, logits);
-    topk_weigh_backward(&routes, a.gate,
-                        (struct matrix){1, a.experts, dz},
-                        (struct matrix){1, a.top_k, slope}, logits);
+    real chance[8];
+    struct matrix p = {1, a.experts, chance};
+    softmax_rows(p, NULL, logits);
+    routes_select(&routes, logits);
+    routes_weigh(&routes, a.gate, logits, p);
+    routes_weigh_backward(&routes, a.gate,
+                          (struct matrix){1, a.experts, dz},
+                          (struct matrix){1, a.top_k, slope},
+                          logits, p);
     /* count what is not zero */
     size_t count = 0;
     for (size_t e = 0; e < a.experts; e++)
@@ -238,7 +244,7 @@ static void trace_slopes(uint64_t seed, FILE *out)
 {
     struct taught a = draw_taught(seed);
     fprintf(out, "%s: %s\n", conventions[a.gate],
-            a.gate == TOPK_SOFTMAX ? "p is in the sum of every gate"
+            a.gate == GATE_SOFTMAX ? "p is in the sum of every gate"
             : a.top_k > 1 ? "only the chosen are in the gates"
             : "one gate, always 1");
     fprintf(out, "%.0f of %zu logits get a slope\n",
@@ -298,12 +304,15 @@ static struct lesson_answer solve_taught(uint64_t seed)
     }
     z[2] = (real)(p.whole ? -INFINITY : log(0.1));
     /* send the merits back to the logits */
-    enum topk_gate gate = p.whole ? TOPK_RENORM : TOPK_SOFTMAX;
+    enum routes_gate gate = p.whole ? GATE_RENORM : GATE_SOFTMAX;
     struct routes r = routes_new(1, 3, 2);
     struct matrix logits = {1, 3, z};
-    topk_select(&r, logits), topk_weigh(&r, gate, logits);
-    topk_weigh_backward(&r, gate, (struct matrix){1, 3, dz},
-                        (struct matrix){1, 2, dgate}, logits);
+    real chance[3];
+    struct matrix chances = {1, 3, chance};
+    softmax_rows(chances, NULL, logits);
+    routes_select(&r, logits), routes_weigh(&r, gate, logits, chances);
+    routes_weigh_backward(&r, gate, (struct matrix){1, 3, dz},
+                          (struct matrix){1, 2, dgate}, logits, chances);
     routes_free(&r);
     return lesson_value((double)dz[0]);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "balance.h"
 #include "moe.h"
+#include "softmax.h"
 
 enum { TILE = 384 };
 
@@ -138,9 +139,10 @@ static void route_piece(const struct moe *moe, struct matrix x,
     routes.expert += first * routes.top_k;
     routes.gate = part(routes.gate, &piece);
     router_forward(&moe->router, z, part(x, &piece));
-    router_softmax(part(w->p, &piece), w->log_z + first, z);
-    topk_select(&routes, z);
-    topk_weigh(&routes, moe->options.gate, z);
+    struct matrix p = part(w->p, &piece);
+    softmax_rows(p, w->log_z + first, z);
+    routes_select(&routes, z);
+    routes_weigh(&routes, moe->options.gate, z, p);
 }
 
 void moe_route(const struct moe *moe, struct matrix x,
@@ -442,7 +444,8 @@ static void route_backward(const struct moe *moe, struct moe *grad,
     const struct moe_options *o = &moe->options;
     capacity_gates_backward(&w->capacity, &w->routes, o->share_out,
                             w->dgate, w->dkept);
-    topk_weigh_backward(&w->routes, o->gate, w->dz, w->dgate, w->z);
+    routes_weigh_backward(&w->routes, o->gate, w->dz, w->dgate, w->z,
+                          w->p);
     balance_loss_backward(w->dz, w->p, w->f, o->alpha);
     balance_z_loss_backward(w->dz, w->p, w->log_z, o->zeta);
     router_backward(&moe->router, &grad->router, &w->through, w->dz, x);
@@ -556,19 +559,19 @@ void moe_backward_naive(const struct moe *moe, struct moe *grad,
 }
 
 /* count the layer's cost */
-size_t moe_flops(const struct moe_options *o, size_t rows)
+uint64_t moe_flops(const struct moe_options *o, size_t rows)
 {
     return rows * ffn_flops_per_token(o->width, o->hidden);
 }
 
 /* count the layer's weights */
-size_t moe_parameters(const struct moe_options *o)
+uint64_t moe_parameters(const struct moe_options *o)
 {
     return o->width * o->experts + (o->experts + o->shared)
          * ffn_parameters(o->width, o->hidden);
 }
 
-size_t moe_active_parameters(const struct moe_options *o)
+uint64_t moe_active_parameters(const struct moe_options *o)
 {
     return o->width * o->experts + (o->top_k + o->shared)
          * ffn_parameters(o->width, o->hidden);

@@ -4,12 +4,13 @@
  * D model width, H hidden width, E experts, K experts a token,
  * N shared experts, R rows that experts compute. */
 #include "capacity.h"
+#include "ffn.h"
 #include "router.h"
 
 /* describe a layer */
 struct moe_options {
     size_t width, hidden, experts, top_k, shared; /* D H E K N */
-    enum topk_gate gate;
+    enum routes_gate gate;
     enum ffn_activation activation;
     double factor;             /* of capacity; 0: drop nothing */
     enum capacity_order order; /* by softmax, whatever the gate */
@@ -90,8 +91,8 @@ void moe_backward_naive(const struct moe *moe, struct moe *grad,
 /* count what a layer costs */
 /* Operations of the experts' products, forward, for so many rows; and
  * weights, the router's too: all, or those that one token uses. */
-size_t moe_flops(const struct moe_options *options, size_t rows);
-size_t moe_parameters(const struct moe_options *options);
-size_t moe_active_parameters(const struct moe_options *options);
+uint64_t moe_flops(const struct moe_options *options, size_t rows);
+uint64_t moe_parameters(const struct moe_options *options);
+uint64_t moe_active_parameters(const struct moe_options *options);
 
 #endif

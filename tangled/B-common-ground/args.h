@@ -2,6 +2,7 @@
 #define ARGS_H
 /* Options of the chapters' programs, from one table. */
 #include <stddef.h>
+#include <stdio.h>
 
 enum args_kind { ARGS_COUNT,    /* size_t, least <= value <= most */
                  ARGS_NUMBER,   /* double, least <= value <= most */
@@ -21,10 +22,13 @@ struct args_option {
     const char *const *choices; /* ARGS_CHOICE; ends with NULL */
 };
 
+/* A table behind a figure, for --data. */
+struct args_table { const char *name; void (*print)(FILE *out); };
+
 struct args {
     const char *program, *about;       /* "chapter3", a sentence */
     const struct args_option *options; /* ends with a NULL name */
-    const char *const *tables;         /* --data's; ends with NULL.
+    const struct args_table *tables;   /* ends with a NULL name.
         NULL: no --data, no --values and no --lessons */
 };
 
@@ -32,10 +36,9 @@ struct args {
  * --values, --lessons, or the table --data names. */
 struct args_request {
     enum { ARGS_RUN, ARGS_VALUES, ARGS_LESSONS, ARGS_DATA } output;
-    const char *data;
+    const struct args_table *table;
 };
 
-/* read the command line or reject it */
 /* Set the options' values. --help prints and exits 0; a bad argument
  * gets a message on stderr and exit 2. */
 struct args_request args_parse(const struct args *args,

@@ -1,9 +1,8 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include "stop.h"
 #include "text.h"
 
-/* number the characters */
 static const char alphabet[] =
     "\n abcdefghijklmnopqrstuvwxyz0123456789+-*/=<>()[],;";
 
@@ -13,21 +12,17 @@ size_t text_symbol(char c)
 {
     const char *found = c ? strchr(alphabet, c) : NULL;
     if (found) return (size_t)(found - alphabet);
-    fprintf(stderr, "text.c: character %d is not in the sample's "
-            "alphabet; draw text with text_line or text_fill\n", c);
-    abort();
+    stop("character %d is not in the sample's alphabet; draw text with "
+         "text_line or text_fill", c);
 }
 
-/* turn a number back into its character */
 char text_char(size_t symbol)
 {
     if (symbol < text_symbols()) return alphabet[symbol];
-    fprintf(stderr, "text.c: symbol %zu of %zu: allowed are 0 to %zu\n",
-            symbol, text_symbols(), text_symbols() - 1);
-    abort();
+    stop("symbol %zu of %zu: allowed are 0 to %zu", symbol,
+         text_symbols(), text_symbols() - 1);
 }
 
-/* draw a name */
 static const char *const names[] = {
 #include "names.inc"
 };
@@ -39,7 +34,6 @@ static void name_line(char *line, struct random *random)
              names[random_below(random, count)]);
 }
 
-/* draw a sum */
 static void sum_line(char *line, struct random *random)
 {
     char sign = "+-*"[random_below(random, 3)];
@@ -50,7 +44,6 @@ static void sum_line(char *line, struct random *random)
     snprintf(line, TEXT_LINE, "%zu%c%zu=%zu\n", a, sign, b, c);
 }
 
-/* draw a statement */
 static void operand(char *out, size_t size, struct random *random)
 {
     char v = (char)('a' + random_below(random, 26));
@@ -64,7 +57,6 @@ static void operand(char *out, size_t size, struct random *random)
     }
 }
 
-/* put operands into a statement */
 static void code_line(char *line, struct random *random)
 {
     static const char *const forms[] = {
@@ -80,7 +72,6 @@ static void code_line(char *line, struct random *random)
     snprintf(line, TEXT_LINE, forms[form], v, a, middle, b);
 }
 
-/* draw lines until the text is full */
 void text_line(char line[TEXT_LINE], enum text_domain domain,
                struct random *random)
 {
@@ -89,15 +80,15 @@ void text_line(char line[TEXT_LINE], enum text_domain domain,
     else code_line(line, random);
 }
 
-/* fill a buffer with lines */
 void text_fill(char *text, size_t length, struct random *random)
 {
     char line[TEXT_LINE];
     for (size_t used = 0; used < length; ) {
         text_line(line, (enum text_domain)
                   random_below(random, TEXT_DOMAINS), random);
-        size_t n = strlen(line), room = length - used;
-        memcpy(text + used, line, n < room ? n : room);
-        used += n < room ? n : room;
+        size_t n = strlen(line), left = length - used;
+        memcpy(text + used, line, n < left ? n : left);
+        used += n < left ? n : left;
     }
 }
+

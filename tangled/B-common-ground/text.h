@@ -10,8 +10,8 @@ enum { TEXT_LINE = 40 }; /* bytes that hold any line, '\n' and '\0' */
 
 /* Symbols are numbered 0 .. text_symbols() - 1; 0 is the newline. */
 size_t text_symbols(void);
-size_t text_symbol(char c);      /* aborts outside the alphabet */
-char text_char(size_t symbol);   /* aborts outside 0..symbols-1 */
+size_t text_symbol(char c);      /* stops outside the alphabet */
+char text_char(size_t symbol);   /* stops outside 0..symbols-1 */
 
 /* Write one line of the domain, ending in "\n". */
 void text_line(char line[TEXT_LINE], enum text_domain domain,

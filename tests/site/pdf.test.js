@@ -46,6 +46,12 @@ test('a chunk says on which page it is used', () => {
   assert.ok(uses?.length > 100, String(uses?.length))
 })
 
+test('a card has its hints, and its answer at the end of the chapter', () => {
+  const text = plain(run('pdftotext', pdf, '-'))
+  for (const there of [/PREDICT 3\.1 · \d+ MINUTES.*?Hint 1\. .*?Hint 3\. .*?Answer\. page \d+/, /Answers.*? 3\.1 .*?If you said/])
+    assert.match(text, there)
+})
+
 test('the works are listed once, in the bibliography', () => {
   const text = plain(run('pdftotext', pdf, '-'))
   const works = [...fs.readFileSync(path.join(site, 'bibliography.html'), 'utf8').matchAll(/<a href="(https?:[^"]*)"/g)].map((m) => m[1])

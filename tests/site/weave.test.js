@@ -94,9 +94,9 @@ Measured: {{measured 01-speed two_threads.time_ms|%.1f}}.
 
 | a | b |
 |---|--:|
-| x | {{one.share|%.3f}} |
+| x [@ritchie1978] | {{one.share|%.3f}} |
 
-: What it costs. {#tbl:cost}
+: What it costs [@lamport1986]. {#tbl:cost}
 
 $$ s = {{=one.share|%.2f}} $$ {#eq:sum}
 
@@ -125,6 +125,8 @@ int one_twice(int x)
     <<double it>>
     return x;
 }
+
+<<functions of one.c>>
 @
 
 <<double it>>=
@@ -137,7 +139,20 @@ Once more.
 x = one.at * 2;
 @
 ${program(1, 'printf("one.share\\t%s\\n", many ? "0.25" : "0.8314");\nputs("one.count\\t1234567");')}
+
 ## Further reading {#sec:reading}
+
+## The rest of one.c {#sec:rest .back}
+
+<<functions of one.c>>=
+int one_more(void) { return 1; }
+@ %def one_more
+
+And once more.
+
+<<functions of one.c>>=
+int one_less(void) { return -1; }
+@
 `
 
 const two = `# The second {#ch:second}
@@ -146,7 +161,7 @@ const two = `# The second {#ch:second}
 
 ## Later {#sec:later}
 
-As @fig:line and @ch:first say, {{1:one.share|%.2f}}.
+As @fig:line, @ch:first and @sec:rest say, {{1:one.share|%.2f}}.
 ${program(2, 'printf("two\\t%d %s\\n", one_twice(many), "one_twice");')}`
 
 const suite = `#include "one.h"
@@ -181,12 +196,14 @@ before(() => {
   write('chapters/02-two.nw', two)
   write('tests/test_chapter1.c', suite)
   write('figures/data/01-speed.tsv', '# By hand.\n# step:\ttime, ms\nnaive\t3\ntwo threads\t1.25\n')
-  write('book/references.bib', '@book{knuth1984, author={Knuth, Donald}, title={Literate Programming}, year={1984}}\n')
+  write('book/references.bib', '@book{knuth1984, author={Knuth, Donald}, title={Literate Programming}, year={1984}}\n'
+    + '@book{ritchie1978, author={Ritchie, Dennis}, title={The C Programming Language}, year={1978}}\n'
+    + '@book{lamport1986, author={Lamport, Leslie}, title={LaTeX}, year={1986}}\n')
   write('figures/01-line.gp', '# data: build/chapter1 --data line\nplot data using 1:2 with lines title "line"\n')
   made('html')
 })
 
-after(() => fs.rmSync(book, { recursive: true, force: true }))
+after(() => process.env.KEEP || fs.rmSync(book, { recursive: true, force: true }))
 
 test('references are numbered and link across chapters', () => {
   const html = page('01-one')
@@ -199,6 +216,36 @@ test('references are numbered and link across chapters', () => {
   assert.match(html, /<a href="#ref-knuth1984"[^>]*>Knuth/)
   assert.match(html, /id="ref-knuth1984"/)
   assert.match(html, /id="sec-here"[^>]*><span class="number">1\.1<\/span>/)
+})
+
+test('the back is one closed box, after the further reading, without a number', () => {
+  const html = page('01-one')
+  assert.match(html, /id="refs"[^]*<details><summary><h2 id="sec-rest">The rest of one\.c, 2 lines<\/h2><\/summary>[^]*id="chunk-functions-of-one-c"[^]*id="chunk-functions-of-one-c-2"[^]*<\/details>/)
+  assert.match(html, /<li><a href="#sec-reading">[^]*?<\/li>\s*<li><a href="#sec-rest">The rest of one\.c, 2 lines<\/a><\/li>/)
+  assert.match(page('02-two'), /<a href="01-one\.html#sec-rest"[^>]*>The rest of one\.c<\/a>/)
+  assert.match(page('chunks'), /01-one\.html#chunk-functions-of-one-c/)
+  assert.match(read('book/html/search.js'), /"01-one\.html#chunk-functions-of-one-c-2"/)
+  // Where a chapter has a back, nothing else is folded; where it has none, its program is.
+  assert.doesNotMatch(html, /class="fold"/)
+  assert.match(page('02-two'), /class="fold"/)
+})
+
+test('a collecting chunk says once where it goes on', () => {
+  const html = page('01-one')
+  const foot = (id) => html.match(new RegExp(`<div id="${id}"[^]*?<div class="chunk-foot">([^]*?)</div>`))[1].replace(/<[^>]*>/g, '').trim()
+  assert.equal(foot('chunk-double-it'), 'Continued in 1.4. Used in 1.2.')
+  assert.match(html, /<div id="chunk-double-it-2" class="chunk more">\s*<div class="chunk-head">[^\n]*href="#chunk-double-it" aria-label="Before this[^\n]*\n<pre[^>]*>[^]*?<\/pre>\s*<\/div>/)
+})
+
+test('works cited in cells and captions are resolved and listed', () => {
+  const html = page('01-one')
+  for (const [key, name] of [['ritchie1978', 'Ritchie'], ['lamport1986', 'Lamport']]) {
+    assert.match(html, new RegExp(`<a\\s+href="#ref-${key}"[^>]*>${name}`), name)
+    assert.match(html.match(/<table[^]*<\/table>/)[0], new RegExp(name))
+    assert.match(html, new RegExp(`id="ref-${key}" class="bibliography"`))
+    assert.match(page('bibliography'), new RegExp(`id="ref-${key}"[^]*?Cited in <a href="01-one`))
+  }
+  assert.doesNotMatch(html.replace(/<annotation[^]*?<\/annotation>/g, ''), /\[@/)
 })
 
 test('values are the program\'s, in the format asked for', () => {

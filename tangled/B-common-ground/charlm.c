@@ -1,54 +1,6 @@
 #include <math.h>
 #include "charlm.h"
-#include "text.h"
 
-/* make and free the model */
-/* make the model */
-struct charlm charlm_new(size_t width, size_t hidden,
-                         enum ffn_activation activation,
-                         struct random *random)
-{
-    size_t symbols = text_symbols();
-    double a = 0.5 / sqrt((double)width);
-    struct charlm m = {.embed = matrix_new(CHARLM_CONTEXT * symbols,
-                                           width)};
-    for (size_t i = 0; i < m.embed.rows * width; i++)
-        m.embed.at[i] = (real)random_symmetric(random, a);
-    m.ffn = ffn_new(width, hidden, activation, random);
-    m.unembed = matrix_new(width, symbols);
-    return m;
-}
-
-/* free the model */
-void charlm_free(struct charlm *model)
-{
-    matrix_free(&model->embed);
-    ffn_free(&model->ffn);
-    matrix_free(&model->unembed);
-}
-
-/* make room for a pass */
-struct charlm_work charlm_work_new(const struct charlm *model,
-                                   size_t tokens)
-{
-    size_t width = model->embed.cols, hidden = model->ffn.w1.cols;
-    return (struct charlm_work){
-        matrix_new(tokens, width), matrix_new(tokens, width),
-        matrix_new(tokens, width), matrix_new(tokens, width),
-        matrix_new(tokens, text_symbols()),
-        ffn_trace_new(tokens, hidden)};
-}
-
-/* free room for a pass */
-void charlm_work_free(struct charlm_work *work)
-{
-    matrix_free(&work->x), matrix_free(&work->y);
-    matrix_free(&work->dy), matrix_free(&work->dx);
-    matrix_free(&work->scores);
-    ffn_trace_free(&work->trace);
-}
-
-/* sum the embeddings of the last characters */
 static real *embedding(struct matrix embed, const char *text, size_t t,
                        size_t distance)
 {
@@ -56,7 +8,6 @@ static real *embedding(struct matrix embed, const char *text, size_t t,
     return matrix_row(embed, distance * text_symbols() + symbol);
 }
 
-/* embed a text */
 void charlm_embed(const struct charlm *model, struct matrix x,
                   const char *text)
 {
@@ -71,8 +22,6 @@ void charlm_embed(const struct charlm *model, struct matrix x,
     }
 }
 
-/* guess the next character */
-/* score the next character */
 static void score(const struct charlm *model, struct charlm_work *work,
                   const char *text, size_t keep)
 {
@@ -87,7 +36,6 @@ static void score(const struct charlm *model, struct charlm_work *work,
     matmul(work->scores, work->y, model->unembed); /* [T, V] */
 }
 
-/* count the right guesses */
 double charlm_accuracy(const struct charlm *model,
                        struct charlm_work *work, const char *text,
                        size_t keep)
@@ -104,13 +52,11 @@ double charlm_accuracy(const struct charlm *model,
     return (double)right / (double)work->x.rows;
 }
 
-/* take the gradient of the whole model */
 double charlm_gradient(const struct charlm *model, struct charlm *grad,
                        struct charlm_work *work, const char *text)
 {
     score(model, work, text, model->ffn.w1.cols);
     double loss = 0;
-    /* turn the scores into their gradient */
     double tokens = (double)work->x.rows;
     for (size_t t = 0; t < work->x.rows; t++) {
         real *row = matrix_row(work->scores, t);
@@ -125,7 +71,6 @@ double charlm_gradient(const struct charlm *model, struct charlm *grad,
     ffn_backward(&model->ffn, &grad->ffn, work->dx, work->dy, work->x,
                  &work->trace);
     matrix_add(work->dx, work->dx, 1, work->dy); /* the residual */
-    /* add the gradient of x to the embeddings it came from */
     for (size_t i = 0; i < grad->embed.rows * grad->embed.cols; i++)
         grad->embed.at[i] = 0;
     for (size_t t = 0; t < work->x.rows; t++)
@@ -137,56 +82,29 @@ double charlm_gradient(const struct charlm *model, struct charlm *grad,
     return loss;
 }
 
-/* train step by step */
-/* step against the gradient */
-static void step(struct charlm *m, const struct charlm *g, real rate)
-{
-    matrix_add(m->embed, m->embed, -rate, g->embed);
-    matrix_add(m->unembed, m->unembed, -rate, g->unembed);
-    matrix_add(m->ffn.w1, m->ffn.w1, -rate, g->ffn.w1);
-    matrix_add(m->ffn.b1, m->ffn.b1, -rate, g->ffn.b1);
-    matrix_add(m->ffn.w2, m->ffn.w2, -rate, g->ffn.w2);
-    matrix_add(m->ffn.b2, m->ffn.b2, -rate, g->ffn.b2);
-}
-
-/* train on fresh text */
 double charlm_train(struct charlm *model, size_t steps, double rate,
                     struct random *random)
 {
-    /* make room for the gradient and the text */
     char text[CHARLM_BATCH + 1];
     struct random unused = random_seeded(0);
-    struct charlm grad = charlm_new(model->embed.cols, model->ffn.w1.cols,
+    struct charlm grad = charlm_new(model->embed.cols,
+                                    model->ffn.w1.cols,
                                     model->ffn.activation, &unused);
     struct charlm_work work = charlm_work_new(model, CHARLM_BATCH);
+    struct weights weights = {0};
+    charlm_weights(&weights, model, &grad);
     double loss = 0;
     for (size_t i = 0; i < steps; i++) {
         text_fill(text, sizeof text, random);
         loss = charlm_gradient(model, &grad, &work, text);
-        step(model, &grad, (real)rate);
+        weights_step(&weights, rate);
     }
+    weights_free(&weights);
     charlm_work_free(&work);
     charlm_free(&grad);
     return loss;
 }
 
-/* train the book's model */
-struct charlm charlm_trained(uint64_t seed)
-{
-    struct random random = random_seeded(seed);
-    struct charlm model = charlm_new(CHARLM_WIDTH, CHARLM_HIDDEN,
-                                     FFN_RELU, &random);
-    charlm_train(&model, CHARLM_STEPS, CHARLM_RATE, &random);
-    return model;
-}
-
-void charlm_text(char *text, size_t length, uint64_t seed)
-{
-    struct random random = random_seeded(~seed);
-    text_fill(text, length, &random);
-}
-
-/* scale the rows to root mean square one */
 void charlm_vectors(const struct charlm *model, struct matrix x,
                     const char *text)
 {
@@ -200,4 +118,59 @@ void charlm_vectors(const struct charlm *model, struct matrix x,
             matrix_row(x, t)[d] = (real)((double)matrix_row(x, t)[d]
                                          / rms);
     }
+}
+
+void charlm_text(char *text, size_t length, uint64_t seed)
+{
+    struct random random = random_seeded(~seed);
+    text_fill(text, length, &random);
+}
+
+struct charlm charlm_new(size_t width, size_t hidden,
+                         enum ffn_activation activation,
+                         struct random *random)
+{
+    size_t symbols = text_symbols();
+    double a = 0.5 / sqrt((double)width);
+    struct charlm m = {.embed = matrix_new(CHARLM_CONTEXT * symbols,
+                                           width)};
+    for (size_t i = 0; i < m.embed.rows * width; i++)
+        m.embed.at[i] = (real)random_symmetric(random, a);
+    m.ffn = ffn_new(width, hidden, activation, random);
+    m.unembed = matrix_new(width, symbols);
+    return m;
+}
+
+void charlm_free(struct charlm *model)
+{
+    matrix_free(&model->embed);
+    ffn_free(&model->ffn);
+    matrix_free(&model->unembed);
+}
+
+void charlm_weights(struct weights *list, struct charlm *value,
+                    struct charlm *slope)
+{
+    weights_add(list, "embed", value->embed, slope->embed);
+    ffn_weights(list, "ffn", &value->ffn, &slope->ffn);
+    weights_add(list, "unembed", value->unembed, slope->unembed);
+}
+
+struct charlm_work charlm_work_new(const struct charlm *model,
+                                   size_t tokens)
+{
+    size_t width = model->embed.cols, hidden = model->ffn.w1.cols;
+    return (struct charlm_work){
+        matrix_new(tokens, width), matrix_new(tokens, width),
+        matrix_new(tokens, width), matrix_new(tokens, width),
+        matrix_new(tokens, text_symbols()),
+        ffn_trace_new(tokens, hidden)};
+}
+
+void charlm_work_free(struct charlm_work *work)
+{
+    matrix_free(&work->x), matrix_free(&work->y);
+    matrix_free(&work->dy), matrix_free(&work->dx);
+    matrix_free(&work->scores);
+    ffn_trace_free(&work->trace);
 }
