@@ -2,23 +2,23 @@
 # data: build/chapter5 --data queue
 stats data using 5 nooutput
 slots = int(STATS_max)
-row = 12 # of the line
+row = 8 # of the line
 refused(before) = before >= slots
 x(before) = before + (refused(before) ? 0.3 : 0)
 y(expert) = 3 - expert
-line(turn) = 5.9 - int(turn / row)
+line(turn) = 6.9 - int(turn / row)
 shown(character) = character eq '\n' || character eq "\n" ? "¶" : character
 unset border
 unset tics
 unset grid
 set xrange [-2.6:11.6]
-set yrange [-0.6:6.5]
+set yrange [-0.6:7.5]
 set lmargin 0
 set rmargin 0
 set tmargin 0
 set bmargin 0
 set label "the line" at -0.8,line(0) right front
-set label "no slot left" at x(slots) + 0.7,y(0) left front
+set label "no slot left" at x(slots),y(0) + 0.8 center front
 do for [e = 0:3] {
     set label sprintf("expert %d", e) at -0.8,y(e) right front
     do for [s = 0:slots - 1] {

@@ -4,7 +4,7 @@ set xlabel "capacity factor"
 set ylabel "share"
 set xrange [0.5:4]
 set yrange [0:1]
-set key at screen 0.97,0.94 right
+set key top left Left reverse
 set label "balanced" at 1.52,0.04 left textcolor linetype 3
 set label "30 % on one" at 1.7,0.14 left textcolor linetype 1
 set label "60 % on one" at 2.15,0.36 left textcolor linetype 2
