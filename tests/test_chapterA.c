@@ -432,7 +432,7 @@ static void says(const struct check_output *got, const char *words)
 static void answers_from_a_pipe(void)
 {
     make_folder();
-    struct check_output got = predict("0.125\n2 3 1 1 1\n0.25\n150\n-24\n150\n", "3");
+    struct check_output got = predict("0.125\n2 0 3 0 1\n0.25\n150\n24\n150\n", "3");
     CU_ASSERT_EQUAL(got.status, 0);
     CU_ASSERT_EQUAL(times(got.out, ": right"), 6);
     CU_ASSERT_EQUAL(times(got.out, ", as on the page"), 6);
@@ -475,7 +475,7 @@ static void dialogue(void)
     CU_ASSERT_EQUAL(recorded(), 1);
 
     /* After an answer: r for other numbers, else the next question's answer. */
-    got = predict("0.125\nr\ns\n2 3 1 1 1\nq\n", "3 --seed 1");
+    got = predict("0.125\nr\ns\n2 0 3 0 1\nq\n", "3 --seed 1");
     CU_ASSERT_EQUAL(times(got.out, "3.1 Most experts"), 2);
     CU_ASSERT_EQUAL(times(got.out, ": right"), 2);
     check_free(&got);
@@ -545,13 +545,13 @@ static void nothing_blocks(void)
     for (size_t i = 0; i < sizeof homes / sizeof *homes; i++) {
         char env[200];
         snprintf(env, sizeof env, homes[i], folder);
-        snprintf(command, sizeof command, "printf '0.125\\n2 3 1 1 1\\n' | %s %s/predict 3 --seed 1", env,
+        snprintf(command, sizeof command, "printf '0.125\\n2 0 3 0 1\\n' | %s %s/predict 3 --seed 1", env,
                  CHECK_BUILD);
         struct check_output got = check_run(command);
         CU_ASSERT(got.status == 0 && times(got.out, ": right") == 2);
         CU_ASSERT_EQUAL(times(got.err, "cannot record"), 1);
         CU_ASSERT_EQUAL(times(got.err, " number 0.125 was 0.125"), 1); /* handed over */
-        CU_ASSERT_EQUAL(times(got.err, " experts 2,3,1,1,1 was"), 1);
+        CU_ASSERT_EQUAL(times(got.err, " experts 2,0,3,0,1 was"), 1);
         check_free(&got);
     }
     /* Nobody reads, or the output's disk is full: the prediction is kept. */

@@ -109,8 +109,9 @@ static int prepare(void)
     router = router_new(CHARLM_WIDTH, experts, scale, &r);
     ffns = topk_experts_new(experts, CHARLM_WIDTH, CHARLM_HIDDEN, &r);
     work = topk_work_new(tokens, CHARLM_WIDTH, CHARLM_HIDDEN);
-    x = matrix_new(tokens, CHARLM_WIDTH), z = matrix_new(tokens, experts);
-    y = matrix_new(tokens, CHARLM_WIDTH), p = matrix_new(tokens, experts);
+    x = matrix_new(tokens, CHARLM_WIDTH);
+    y = matrix_new(tokens, CHARLM_WIDTH);
+    z = matrix_new(tokens, experts), p = matrix_new(tokens, experts);
     routes = routes_new(tokens, experts, top_k);
     charlm_text(text, tokens + 1, seed);
     charlm_vectors(&model, x, text);

@@ -1,5 +1,4 @@
 #include <math.h>
-#include <string.h>
 #include "lesson.h"
 #include "topk.h"
 
@@ -43,10 +42,9 @@ static struct lesson_answer one_expert(uint64_t seed)
 static void trace_share(uint64_t seed, FILE *out)
 {
     struct sizes s = draw_sizes(seed);
-    fprintf(out, "used   K = %zu experts\nidle   E - K = %zu experts\n"
-            "share  K / E = %zu / %zu = %.4f\n", s.top_k,
-            s.experts - s.top_k, s.top_k, s.experts,
-            solve_share(seed).value[0]);
+    fprintf(out, "K / E = %zu / %zu = %.4f, and E - K = %zu are idle\n",
+            s.top_k, s.experts, solve_share(seed).value[0],
+            s.experts - s.top_k);
 }
 
 enum { FIVE = 5, FOUR = 4 };
@@ -57,21 +55,19 @@ static struct five draw_five(uint64_t seed)
     struct random random = random_seeded(seed);
     struct five f = {{0}, {FIVE, {0}}, {FIVE, {0}}};
     struct routes r = routes_new(FIVE, FOUR, 1);
-    int alike;
     do {
-        alike = 0;
+        size_t start = random_below(&random, 7);
         for (size_t i = 0; i < FIVE * FOUR; i++)
-            f.z[i] = (real)random_below(&random, 7) - 3;
+            f.z[i] = (real)(i % FOUR ? random_below(&random, 7)
+                            : (start + i / FOUR * 3) % 7) - 3;
         routes_select(&r, (struct matrix){FIVE, FOUR, f.z});
-        for (size_t t = 0; t < FIVE; t++) {
-            const real *row = f.z + t * FOUR, most = row[r.expert[t]];
-            f.first.value[t] = (double)r.expert[t];
-            for (size_t e = 0; e < FOUR; e++)
-                if (row[e] == most) f.last.value[t] = (double)e;
-            for (size_t s = 0; s < t; s++)
-                alike |= !memcmp(row, f.z + s * FOUR, FOUR * sizeof *row);
+        for (size_t i = 0; i < FIVE * FOUR; i++) {
+            size_t t = i / FOUR, best = r.expert[t];
+            f.first.value[t] = (double)best;
+            if (f.z[i] == f.z[t * FOUR + best])
+                f.last.value[t] = (double)(i % FOUR);
         }
-    } while (alike || lesson_passes(0, f.first, f.last));
+    } while (lesson_passes(0, f.first, f.last));
     routes_free(&r);
     return f;
 }
@@ -98,12 +94,10 @@ static struct lesson_answer later_wins(uint64_t seed)
 static void trace_five(uint64_t seed, FILE *out)
 {
     struct five f = draw_five(seed);
-    for (size_t t = 0; t < FIVE; t++) {
-        size_t e = (size_t)f.first.value[t];
-        fprintf(out, "token %zu  largest logit %2g  expert %zu%s\n", t,
-                (double)f.z[FOUR * t + e], e,
-                f.first.value[t] == f.last.value[t] ? "" : ", by the tie");
-    }
+    for (size_t t = 0; t < FIVE; t++)
+        fprintf(out, "token %zu  expert %.0f%s\n", t, f.first.value[t],
+                f.first.value[t] == f.last.value[t] ? ""
+                : ", the lower of equals");
 }
 
 enum { SIX = 6 };
@@ -119,12 +113,12 @@ static struct token draw_token(uint64_t seed, enum routes_gate gate)
     struct routes routes = routes_new(1, SIX, 2);
     size_t sure = random_below(&r, 2), least = 3 + random_below(&r, 4);
     size_t step = 2 + random_below(&r, 4), other = random_below(&r, 6);
-    double sign = random_below(&r, 2) ? 8 : -8;
     for (size_t i = 0; i < SIX; i++) {
         size_t e = (i + 1) * step % 7 - 1;
-        w.n[e] = !sure ? least + i : i < 4 ? 1 + i / 3 : least * (i - 3);
+        w.n[e] = !sure ? least + i
+               : i < 4 ? 1 + i / 3 : least * (i - 3);
         w.sum += w.n[e];
-        w.out[e] = sign * (double)((i + 1) * (other + 1) % 7);
+        w.out[e] = 8.0 * (double)((i + 1) * (other + 1) % 7);
         z[e] = (real)log((double)w.n[e]);
     }
     routes_fill(&routes, gate, soft, logits);
@@ -141,8 +135,9 @@ static struct token draw_token(uint64_t seed, enum routes_gate gate)
 static void pose_mass(uint64_t seed, FILE *out)
 {
     struct token w = draw_token(seed, GATE_RENORM);
-    fprintf(out, "expert      0     1     2     3     4     5\nlogit  ");
-    for (size_t e = 0; e < SIX; e++) fprintf(out, " ln %2zu", w.n[e]);
+    fprintf(out, "expert      0      1      2      3      4      5\n"
+            "logit ");
+    for (size_t e = 0; e < SIX; e++) fprintf(out, "  ln %2zu", w.n[e]);
     fprintf(out, "\n");
 }
 
@@ -170,8 +165,8 @@ static void pose_mix(uint64_t seed, FILE *out)
 {
     struct token w = draw_token(seed, GATE_RENORM);
     pose_mass(seed, out);
-    fprintf(out, "output ");
-    for (size_t e = 0; e < SIX; e++) fprintf(out, " %5g", w.out[e]);
+    fprintf(out, "output");
+    for (size_t e = 0; e < SIX; e++) fprintf(out, "%7g", w.out[e]);
     fprintf(out, "\n");
 }
 
@@ -327,9 +322,9 @@ static const struct lesson lessons[] = {
      {{"The probabilities were not renormalized: the two gates must "
        "sum to 1.", without_renorm}}},
     {"3.6", "Twice the experts, twice the work", "2.1.4", 7,
-     "An untrained layer is made again with twice the experts; the "
-     "tokens and K stay. How many rows do the experts compute now? And "
-     "before you look: what of the idle experts, and the kept mass?",
+     "The same tokens, the same K, twice the experts. How many rows do "
+     "they compute now? (Guess, too, what becomes of the idle experts "
+     "and of the kept mass: the trace tells.)",
      "rows", LESSON_NUMBER, 0, {0},
      {"What does a token know of the experts that it is not sent to?",
       "Count token by token: to how many experts does each go?",
