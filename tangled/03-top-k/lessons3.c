@@ -45,7 +45,7 @@ static void trace_share(uint64_t seed, FILE *out)
             s.experts - s.top_k);
 }
 
-enum { FIVE = DRAWN_TOKENS, FOUR = DRAWN_EXPERTS };
+enum { FIVE = DRAWN_TOKENS, FOUR = DRAWN_EXPERTS, SIX = DRAWN_SIX };
 
 static void pose_five(uint64_t seed, FILE *out)
 {
@@ -87,7 +87,7 @@ static void pose_mass(uint64_t seed, FILE *out)
     struct drawn_token w = drawn_token(seed, GATE_RENORM);
     fprintf(out, "expert      0      1      2      3      4      5\n"
             "logit ");
-    for (size_t e = 0; e < DRAWN_SIX; e++) fprintf(out, "  ln %2zu", w.n[e]);
+    for (size_t e = 0; e < SIX; e++) fprintf(out, "  ln %2zu", w.n[e]);
     fprintf(out, "\n");
 }
 
@@ -116,7 +116,7 @@ static void pose_mix(uint64_t seed, FILE *out)
     struct drawn_token w = drawn_token(seed, GATE_RENORM);
     pose_mass(seed, out);
     fprintf(out, "output");
-    for (size_t e = 0; e < DRAWN_SIX; e++) fprintf(out, "%7g", w.out[e]);
+    for (size_t e = 0; e < SIX; e++) fprintf(out, "%7g", w.out[e]);
     fprintf(out, "\n");
 }
 

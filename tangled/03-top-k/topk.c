@@ -2,6 +2,12 @@
 #include "stop.h"
 #include "topk.h"
 
+void topk_route(struct topk *layer, struct matrix x)
+{
+    router_forward(&layer->router, layer->z, x);
+    routes_fill(&layer->routes, layer->gate, layer->p, layer->z);
+}
+
 static size_t gather(struct topk *layer, struct matrix x, size_t expert)
 {
     const struct routes *routes = &layer->routes;
@@ -35,12 +41,6 @@ static void combine(struct matrix y, const struct topk *layer,
         real g = matrix_row(layer->routes.gate, t)[layer->choice[r]];
         row_add(matrix_row(y, t), g, matrix_row(layer->out, r), y.cols);
     }
-}
-
-void topk_route(struct topk *layer, struct matrix x)
-{
-    router_forward(&layer->router, layer->z, x);
-    routes_fill(&layer->routes, layer->gate, layer->p, layer->z);
 }
 
 static void expect_rows(const struct topk *layer, struct matrix y,
