@@ -40,12 +40,12 @@ static struct lesson_answer one_expert(uint64_t seed)
 static void trace_share(uint64_t seed, FILE *out)
 {
     struct topk_sizes s = draw_sizes(seed);
-    fprintf(out, "K / E = %zu / %zu = %.4f, and E - K = %zu are idle\n",
+    fprintf(out, "used  K / E = %zu / %zu = %.4f\nidle  E - K = %zu\n",
             s.top_k, s.experts, solve_share(seed).value[0],
             s.experts - s.top_k);
 }
 
-enum { FIVE = DRAWN_TOKENS, FOUR = DRAWN_EXPERTS, SIX = DRAWN_SIX };
+enum { FIVE = DRAWN_TOKENS, FOUR = DRAWN_EXPERTS };
 
 static void pose_five(uint64_t seed, FILE *out)
 {
@@ -85,10 +85,8 @@ static void trace_five(uint64_t seed, FILE *out)
 static void pose_mass(uint64_t seed, FILE *out)
 {
     struct drawn_token w = drawn_token(seed, GATE_RENORM);
-    fprintf(out, "expert      0      1      2      3      4      5\n"
-            "logit ");
-    for (size_t e = 0; e < SIX; e++) fprintf(out, "  ln %2zu", w.n[e]);
-    fprintf(out, "\n");
+    for (size_t e = 0; e < DRAWN_SIX; e++)
+        fprintf(out, "expert %zu  logit ln %2zu\n", e, w.n[e]);
 }
 
 static struct lesson_answer kept_mass(uint64_t seed)
@@ -114,10 +112,9 @@ static void trace_mass(uint64_t seed, FILE *out)
 static void pose_mix(uint64_t seed, FILE *out)
 {
     struct drawn_token w = drawn_token(seed, GATE_RENORM);
-    pose_mass(seed, out);
-    fprintf(out, "output");
-    for (size_t e = 0; e < SIX; e++) fprintf(out, "%7g", w.out[e]);
-    fprintf(out, "\n");
+    for (size_t e = 0; e < DRAWN_SIX; e++)
+        fprintf(out, "expert %zu  logit ln %2zu  output %3g\n", e,
+                w.n[e], w.out[e]);
 }
 
 static struct lesson_answer solve_mix(uint64_t seed)
@@ -187,9 +184,9 @@ static void trace_calls(uint64_t seed, FILE *out)
 static void pose_twice(uint64_t seed, FILE *out)
 {
     struct topk_sizes s = draw_sizes(seed);
-    pose_sizes(seed, out);
-    fprintf(out, "rows  %zu\n\nthen E = %zu\n", measure(s, seed).rows,
-            2 * s.experts);
+    fprintf(out, "T = %zu    K = %zu\nE = %-3zu  %4zu rows\n"
+            "E = %-3zu     ? rows\n", s.tokens, s.top_k, s.experts,
+            measure(s, seed).rows, 2 * s.experts);
 }
 
 static struct lesson_answer solve_twice(uint64_t seed)
