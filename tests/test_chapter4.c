@@ -483,19 +483,19 @@ static void forms(void)
 static void collapses(void)
 {
     struct charlm model = charlm_trained(LESSON_BOOK_SEED);
-    struct collapse_options o = {8, 1, 300, 0, 0, 0, 0};
+    struct collapse_options o = {8, 1, 300, 0, collapse_balances[0]};
     double apart = collapse_repeat(&o, &model, 1, 2, NULL).mean;
     o.common = 3;
     struct collapse_runs shared = collapse_repeat(&o, &model, 1, 2, NULL);
     CU_ASSERT(shared.mean < 3 && apart > 5);
     CU_ASSERT(shared.least <= shared.mean && shared.mean <= shared.most && shared.top > 0.5);
     double curve[300 / COLLAPSE_EVERY] = {0};
-    o.alpha = 0.1;
+    o.balance = collapse_balances[2];
     CU_ASSERT(collapse_repeat(&o, &model, 1, 2, curve).mean > 7);
     for (size_t i = 0; i < 300 / COLLAPSE_EVERY; i++) CU_ASSERT(curve[i] >= 1 && curve[i] < 8.0001);
-    o.alpha = 0, o.bias_rate = 0.01;
+    o.balance = collapse_balances[4];
     CU_ASSERT(collapse_repeat(&o, &model, 1, 1, NULL).mean > 7.5);
-    o.bias_rate = 0, o.entropy = 0.1;
+    o.balance = collapse_balances[3];
     CU_ASSERT(collapse_repeat(&o, &model, 1, 2, NULL).mean > shared.mean);
     CU_ASSERT(isnan(collapse_repeat(&o, &model, 1, 0, NULL).mean));
     charlm_free(&model);
