@@ -1,5 +1,5 @@
 # Three batches: load, mean probability, and where a step moves the logits.
-# data: build/chapter4 --data push --experts 4
+# data: build/chapter4 --data push --experts 4 --seeds 0
 stats data index 0 using (loss0 = $6) nooutput
 stats data index 1 using (loss1 = $6) nooutput
 stats data index 2 using (loss2 = $6) nooutput

@@ -1,5 +1,5 @@
 # The auxiliary loss at E = 2 as level lines over load and mean probability.
-# data: build/chapter4 --data surface
+# data: build/chapter4 --data surface --seeds 0
 below = "0.25 0.5 0.75"
 above = "1.25 1.5 1.75"
 set contour base

@@ -164,13 +164,11 @@ static void check(const struct args *args)
 int main(int argc, char **argv)
 {
     static const struct program_value known[] = {
-        {"aux.experts", &experts, NULL}, {"aux.top_k", &top_k, NULL},
+        {"aux.experts", &experts, NULL}, {"sim.steps", &steps, NULL},
         {"aux.uniform", NULL, &forms[0].even},
-        {"aux.collapse", NULL, &forms[0].collapse},
         {"aux.below_one", NULL, &below_one},
         {"aux.half_idle", NULL, &half_idle},
-        {"sim.steps", &steps, NULL}, {"sim.seeds", &seeds, NULL},
-        {"sim.none", NULL, &runs[0].mean},
+        {"sim.seeds", &seeds, NULL}, {"sim.none", NULL, &runs[0].mean},
         {"sim.none_sd", NULL, &runs[0].deviation},
         {"sim.none_least", NULL, &runs[0].least},
         {"sim.none_most", NULL, &runs[0].most},

@@ -148,6 +148,7 @@ struct collapse_runs collapse_repeat(
     size_t experts = options->experts;
     struct collapse_runs sum = {.least = INFINITY};
     double n = (double)seeds, squares = 0;
+    if (!seeds) return (struct collapse_runs){NAN, NAN, NAN, NAN, NAN};
     for (size_t i = 0; i < seeds; i++) {
         double *late = room(experts, sizeof *late);
         run(options, model, first + i, late, curve);
@@ -161,7 +162,6 @@ struct collapse_runs collapse_repeat(
     }
     for (size_t i = 0; curve && i < options->steps / COLLAPSE_EVERY;)
         curve[i++] /= n;
-    if (seeds == 0) sum.mean = sum.least = sum.most = sum.top = NAN;
     if (seeds > 1)
         sum.deviation = sqrt(fmax(0, squares - sum.mean * sum.mean)
                              * n / (n - 1));

@@ -167,10 +167,9 @@ static struct trial { uint64_t seed; size_t first; double common;
 static void pose_trial(uint64_t seed, FILE *out)
 {
     struct trial trial = run_trial(seed);
-    fprintf(out, "E = 8    K = 1    common part c = %g\n%d steps, of "
-            "which the last %d count\n%d runs, from seeds %zu to %zu\n",
-            trial.common, STEPS, COLLAPSE_WINDOW, RUNS, trial.first,
-            trial.first + RUNS - 1);
+    fprintf(out, "E = 8    K = 1    common part c = %g    %d runs\n"
+            "%d steps each, of which the last %d count\n",
+            trial.common, RUNS, STEPS, COLLAPSE_WINDOW);
 }
 
 static struct lesson_answer solve_trial(uint64_t seed)
@@ -180,14 +179,15 @@ static struct lesson_answer solve_trial(uint64_t seed)
 
 static void trace_trial(uint64_t seed, FILE *out)
 {
-    struct collapse_runs runs = run_trial(seed).runs;
-    fprintf(out, "effective experts, exp(H): %.2f on average, %.2f to "
-            "%.2f\nthe busiest expert has %.0f%% of the tokens\n",
-            runs.mean, runs.least, runs.most, 100 * runs.top);
+    struct trial t = run_trial(seed);
+    fprintf(out, "exp(H): %.2f on average, from %.2f to %.2f\nthe "
+            "busiest expert has %.0f%% of the tokens\nbuild/chapter4 "
+            "--shared %g --seed %zu --seeds %d\n", t.runs.mean,
+            t.runs.least, t.runs.most, 100 * t.runs.top, t.common,
+            t.first, RUNS);
 }
 
-#define NEAR 0.75
-/* A mistake, unless it is within the tolerance. */
+#define NEAR 0.75 /* the tolerance: no mistake is within it */
 static struct lesson_answer two(uint64_t seed)
 {
     return fabs(run_trial(seed).runs.mean - 2) <= NEAR
@@ -197,9 +197,8 @@ static struct lesson_answer two(uint64_t seed)
 static const struct lesson rows[] = {
     {"4.1", "The auxiliary loss is one inner product, computed per "
      "batch", "1.2.3", 7, "A loss is a constant times the sum of f[i] "
-     "x P[i], and an even batch scores 1, whatever E is. Now every "
-     "token chooses the same K experts, and these share all of the "
-     "probability equally. What does the batch score?",
+     "x P[i]; an even batch scores 1. Now all tokens choose the same K "
+     "experts, which share all probability. What is the score then?",
      NULL, LESSON_NUMBER, 0.01, {0},
      {"Find the constant first: even means f = P = 1/E for all E.",
       "In collapse f = P = 1/K for K experts, and 0 for the others.",
@@ -217,8 +216,8 @@ static const struct lesson rows[] = {
       "Undecided tokens give all experts the same.",
       "Compare those certain of expert 0 with those certain of 1."},
      pose_batch, solve_batch, trace_batch,
-     {{"Load alone does not make the loss large: the probability must "
-       "lean to the same experts.", always_above}}},
+     {{"The load leans to expert 0, but P must do so, too.",
+       always_above}}},
     {"4.3", "Auxiliary losses don't pick experts, they push for "
      "fairness", "2.3.2", 7, "A token has these probabilities. After "
      "one step against the slope of the auxiliary loss, which experts' "
@@ -230,13 +229,13 @@ static const struct lesson rows[] = {
      pose_load, solve_push, trace_push,
      {{"Those go down: they are busier than the token's average.",
        wrong_way},
-      {"Those have less than 1/E of the choices. What counts is the "
-       "load that this token meets on average.", below_even}}},
+      {"They have less than 1/E of the choices. The token compares "
+       "with the load that it meets on average.", below_even}}},
     {"4.4", "Without a load-balancing loss, the router picks two "
      "experts forever; or all tokens go to one expert", "1.1.3 2.3.1",
-     7, "A router and its experts train with nothing to balance them. "
-     "How many effective experts are in use at the end, on average "
-     "over the runs?", NULL, LESSON_NUMBER, NEAR, {0},
+     7, "Nothing balances this router. How many effective experts are "
+     "in use at the end, on average over the runs?", NULL,
+     LESSON_NUMBER, NEAR, {0},
      {"exp(H) is 1 if one expert has all, 8 if all have the same.",
       "The larger c, the more tokens can follow one expert.",
       "Close to one for c = 3, a few for c = 1, most for c = 0."},
