@@ -58,7 +58,7 @@ static void pose_batch(uint64_t seed, FILE *out)
 {
     struct batch b = draw_batch(seed);
     fprintf(out, "E = 4    K = 1\nundecided, to expert 0: %zu\ncertain "
-            "of expert 0: %zu    of 1, of 2, and of 3: %zu each\n",
+            "of expert 0: %zu\ncertain of 1, of 2, and of 3: %zu each\n",
             b.undecided, b.own, b.each);
 }
 
@@ -167,9 +167,9 @@ static struct trial { uint64_t seed; size_t first; double common;
 static void pose_trial(uint64_t seed, FILE *out)
 {
     struct trial trial = run_trial(seed);
-    fprintf(out, "E = 8    K = 1    common part c = %g    %d runs\n"
-            "%d steps each, of which the last %d count\n",
-            trial.common, RUNS, STEPS, COLLAPSE_WINDOW);
+    fprintf(out, "E = 8    K = 1    c = %g    %d runs\n%d steps each, "
+            "the last %d count\n", trial.common, RUNS, STEPS,
+            COLLAPSE_WINDOW);
 }
 
 static struct lesson_answer solve_trial(uint64_t seed)
