@@ -57,9 +57,10 @@ static struct batch { size_t own, each, undecided; double f[4], p[4]; }
 static void pose_batch(uint64_t seed, FILE *out)
 {
     struct batch b = draw_batch(seed);
-    fprintf(out, "E = 4    K = 1\nundecided, to expert 0: %zu\ncertain "
-            "of expert 0: %zu\ncertain of 1, of 2, and of 3: %zu each\n",
-            b.undecided, b.own, b.each);
+    fprintf(out, "E = 4    K = 1\nundecided, to expert 0: %zu\n"
+            "certain of expert 0: %zu\n"
+            "certain of 1, of 2, and of 3: %zu each\n", b.undecided,
+            b.own, b.each);
 }
 
 static struct lesson_answer solve_batch(uint64_t seed)
