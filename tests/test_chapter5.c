@@ -277,7 +277,7 @@ static void even_routes(void)
                           CAPACITY_POSITION, soft);
             struct capacity_count n = capacity_measure(&c, &routes);
             CU_ASSERT(n.dropped == 0 && n.wasted == 0);
-            balance_load(f, &routes), balance_mean(p, soft);
+            balance_load(f, &routes), balance_mean(p, soft, routes.valid);
             CU_ASSERT_DOUBLE_EQUAL(balance_loss(f, p, experts), 1, 1e-6);
             matrix_free(&z), matrix_free(&soft), routes_free(&routes), capacity_free(&c);
         }

@@ -13,13 +13,14 @@
 extern const struct lesson_table lessons6;
 
 static size_t tokens = 12, hidden = 16, experts = 4, top_k = 2, shared,
-    gate = GATE_RENORM, drop, after, seed = LESSON_BOOK_SEED;
+    gate = GATE_RENORM, drop, after, scores, seed = LESSON_BOOK_SEED;
 static double factor, alpha, zeta;
 
 static const char
     *const gates[] = {"softmax", "renorm", "sigmoid", NULL},
     *const orders[] = {"position", "probability", NULL},
-    *const afters[] = {"leave", "share-out", NULL};
+    *const afters[] = {"leave", "share-out", NULL},
+    *const means[] = {"softmax", "gate", NULL};
 
 static const struct args_option options[] = {
     {"--tokens", "characters to route, T", ARGS_COUNT, &tokens,
@@ -39,6 +40,8 @@ static const struct args_option options[] = {
      0, 0, afters},
     {"--alpha", "of the auxiliary loss", ARGS_NUMBER, &alpha,
      0, 100, NULL},
+    {"--scores", "P of that loss, the mean of which scores",
+     ARGS_CHOICE, &scores, 0, 0, means},
     {"--zeta", "of the z-loss", ARGS_NUMBER, &zeta, 0, 100, NULL},
     {"--seed", "of the random numbers", ARGS_COUNT, &seed,
      0, 4294967295, NULL},
@@ -69,7 +72,7 @@ static struct moe_options options_of(size_t k, enum routes_gate how)
 {
     return (struct moe_options){CHARLM_WIDTH, hidden, experts, k,
         shared, how, FFN_GELU, factor, (enum capacity_order)drop,
-        (int)after, alpha, zeta};
+        (int)after, alpha, zeta, (int)scores};
 }
 
 static struct run make_run(struct moe_options o)

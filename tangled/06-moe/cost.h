@@ -12,6 +12,7 @@ struct moe_options {
     enum capacity_order order;
     int share_out;      /* the gates of dropped choices */
     double alpha, zeta; /* of auxiliary loss and z-loss */
+    int own_scores;     /* P: of the gate's scores, not the softmax */
 };
 
 /* Operations of the experts' products, forward, for so many rows; and

@@ -57,14 +57,18 @@ static double token_loss(const struct moe *m, const real *x,
 {
     const struct moe_options *o = &m->options;
     const size_t *chosen = w->routes.expert + t * o->top_k;
-    double sum = 0, e = 0, tokens = (double)w->routes.tokens;
-    for (size_t i = 0; i < o->experts; i++)
-        e += exp(z[i] = column(x, m->router.w, i));
-    for (size_t i = 0; i < o->experts; i++)
-        mean[i] += exp(z[i]) / e / tokens;
-    gates(g, o, z, chosen, w->capacity.slot + t * o->top_k);
+    double sum = 0, e = 0, own = 0, tokens = (double)w->routes.valid;
     for (size_t d = 0; d < o->width; d++)
         sum += (double)dy[d] * (double)x[d];
+    if (chosen[0] == ROUTES_NONE) return sum; /* padding */
+    for (size_t i = 0; i < o->experts; i++) {
+        e += exp(z[i] = column(x, m->router.w, i));
+        own += score(o, z[i]);
+    }
+    for (size_t i = 0; i < o->experts; i++)
+        mean[i] += (o->own_scores ? score(o, z[i]) / own
+                    : exp(z[i]) / e) / tokens;
+    gates(g, o, z, chosen, w->capacity.slot + t * o->top_k);
     for (size_t j = 0; j < o->top_k; j++)
         if (g[j] > 0) sum += g[j] * block(&m->expert[chosen[j]], x, dy);
     for (size_t n = 0; n < o->shared; n++)

@@ -8,6 +8,7 @@
 /* declare what is at the back */
 struct moe_scratch {
     double *log_z;         /* [T] */
+    struct matrix own;     /* [T, E] the gate's own scores */
     struct matrix through; /* [T, D] dx by the router */
     int ran;               /* dispatch, since the last moe_route */
 };
@@ -40,10 +41,15 @@ void moe_route(const struct moe *m, struct matrix x,
     capacity_fill(&w->capacity, &w->routes, slots, o->order, w->p);
     capacity_gates(&w->capacity, &w->routes, o->share_out, w->kept);
     /* take both losses */
+    struct matrix scores = o->own_scores ? w->scratch->own : w->p;
+    if (o->own_scores) {
+        balance_scores(scores, o->gate, w->z);
+        routes_mask(&w->routes, w->valid, &scores, NULL);
+    }
     balance_load(w->f, &w->routes); /* before drops */
-    balance_mean(w->mean, w->p);
+    balance_mean(w->mean, scores, valid);
     w->aux = balance_loss(w->f, w->mean, o->experts);
-    w->z_loss = balance_z_loss(log_z, x.rows);
+    w->z_loss = balance_z_loss(log_z, x.rows, valid);
     w->scratch->ran = 0;
 }
 
@@ -183,13 +189,17 @@ void moe_route_backward(const struct moe *m, struct moe *grad,
 {
     const struct moe_options *o = &m->options;
     struct moe_scratch *s = w->scratch;
+    size_t valid = w->routes.valid;
     expect_work(m, x, w);
     capacity_gates_backward(&w->capacity, &w->routes, o->share_out,
                             w->dgate, w->dkept);
     routes_weigh_backward(&w->routes, o->gate, w->dz, w->dgate, w->z,
                           w->p);
-    balance_loss_backward(w->dz, w->p, w->f, o->alpha);
-    balance_z_loss_backward(w->dz, w->p, s->log_z, o->zeta);
+    if (o->own_scores)
+        balance_scores_backward(w->dz, o->gate, s->own, w->z, valid,
+                                w->f, o->alpha);
+    else balance_loss_backward(w->dz, w->p, valid, w->f, o->alpha);
+    balance_z_loss_backward(w->dz, w->p, valid, s->log_z, o->zeta);
     router_backward(&m->router, &grad->router, &s->through, w->dz, x);
     matrix_add(dx, dx, 1, s->through);
 }
@@ -256,6 +266,7 @@ struct moe_work moe_work_new(const struct moe_options *o, size_t tokens)
         .mean = room(o->experts, sizeof(double)),
         .scratch = room(1, sizeof(struct moe_scratch))};
     w.scratch->log_z = room(tokens, sizeof(double));
+    w.scratch->own = matrix_new(tokens, o->experts);
     w.scratch->through = matrix_new(tokens, o->width);
     return w;
 }
@@ -264,7 +275,7 @@ void moe_work_free(struct moe_work *w)
 {
     struct matrix *all[] = {&w->z, &w->p, &w->dz, &w->kept, &w->dkept,
         &w->dgate, &w->in, &w->out, &w->din, &w->dout,
-        &w->scratch->through};
+        &w->scratch->own, &w->scratch->through};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         matrix_free(all[i]);
     ffn_trace_free(&w->trace), rows_free(&w->rows);
