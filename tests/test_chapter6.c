@@ -62,7 +62,8 @@ static struct moe_options drawn_options(struct random *r)
     o.gate = (enum routes_gate)random_below(r, 3);
     o.activation = random_below(r, 2) ? FFN_GELU : FFN_RELU;
     if (random_below(r, 2)) o.factor = (double)(1 + random_below(r, 8)) / 4;
-    o.order = random_below(r, 2) ? CAPACITY_PROBABILITY : CAPACITY_POSITION;
+    o.order = (enum capacity_order)random_below(r, 4);
+    o.own_scores = (int)random_below(r, 2);
     o.share_out = (int)random_below(r, 2);
     o.alpha = random_uniform(r), o.zeta = random_uniform(r);
     return o;
@@ -243,6 +244,102 @@ static void any_residual(void)
         moe_combine(h, h, &b.work);
         CU_ASSERT(check_gap(y, h) == 0);
         matrix_free(&h), matrix_free(&bare), matrix_free(&y), done(&b);
+    }
+}
+
+/* Tokens of b that are not padding, alone: the same layer on fewer rows. */
+static struct batch without_padding(struct batch *b, const unsigned char *valid, struct random *r)
+{
+    size_t count = 0, width = b->x.cols;
+    for (size_t t = 0; t < b->x.rows; t++) count += valid[t];
+    struct batch few = batch_of(b->moe.options, count, r);
+    struct weights list = {0};
+    moe_weights(&list, "", &few.moe, &b->moe);
+    for (size_t i = 0; i < list.count; i++)
+        row_copy(list.at[i].value.at, list.at[i].slope.at, list.at[i].value.rows * list.at[i].value.cols);
+    weights_free(&list);
+    for (size_t t = 0, i = 0; t < b->x.rows; t++) {
+        if (!valid[t]) continue;
+        row_copy(matrix_row(few.x, i), matrix_row(b->x, t), width);
+        row_copy(matrix_row(few.dy, i++), matrix_row(b->dy, t), width);
+    }
+    return few;
+}
+
+/* Padding on either side, or anywhere: the batch without it, token by token. */
+static void padding(void)
+{
+    struct random r = check_random();
+    size_t dropped = 0;
+    for (int round = 0; round < 200; round++) {
+        struct moe_options o = drawn_options(&r);
+        unsigned char valid[40];
+        size_t tokens = 1 + random_below(&r, 40), texts = random_below(&r, tokens + 1), k = o.top_k;
+        for (size_t t = 0; t < tokens; t++)
+            valid[t] = round % 3 == 0 ? t < texts : round % 3 == 1 ? t >= texts : random_below(&r, 2) != 0;
+        struct batch b = batch_of(o, tokens, &r), few = without_padding(&b, valid, &r);
+        for (size_t t = 0; t < tokens; t++) /* equal, and louder than the text */
+            for (size_t d = 0; !valid[t] && d < o.width; d++) matrix_row(b.x, t)[d] = 9;
+        b.work.valid = valid;
+        pass(&b), pass(&few);
+        const struct moe_work *w = &b.work, *v = &few.work;
+        CU_ASSERT(w->capacity.slots == v->capacity.slots && w->rows.count == v->rows.count);
+        CU_ASSERT(!memcmp(w->rows.start, v->rows.start, (w->rows.experts + 1) * sizeof *w->rows.start));
+        CU_ASSERT(fabs(w->aux - v->aux) < 1e-12 && fabs(w->z_loss - v->z_loss) < 1e-12 * (1 + v->z_loss));
+        for (size_t e = 0; e < o.experts; e++)
+            CU_ASSERT(fabs(w->f[e] - v->f[e]) < 1e-12 && fabs(w->mean[e] - v->mean[e]) < 1e-12);
+        for (size_t t = 0, i = 0; t < tokens; t++) {
+            struct matrix y = matrix_rows(b.y, t, 1), dx = matrix_rows(b.dx, t, 1);
+            if (!valid[t]) { /* its residual, its dy, and no row */
+                CU_ASSERT(check_gap(y, matrix_rows(b.x, t, 1)) == 0 && check_gap(dx, matrix_rows(b.dy, t, 1)) == 0);
+                for (size_t j = 0; j < w->rows.each; j++)
+                    CU_ASSERT(w->rows.place[t * w->rows.each + j] == CAPACITY_DROPPED);
+                continue;
+            }
+            CU_ASSERT(check_gap(y, matrix_rows(few.y, i, 1)) < CLOSE && check_gap(dx, matrix_rows(few.dx, i, 1)) < CLOSE);
+            CU_ASSERT(check_gap(matrix_rows(w->kept, t, 1), matrix_rows(v->kept, i, 1)) < CLOSE);
+            for (size_t j = 0; j < k; j++) {
+                CU_ASSERT_EQUAL(w->capacity.slot[t * k + j], v->capacity.slot[i * k + j]);
+                dropped += v->capacity.slot[i * k + j] == CAPACITY_DROPPED;
+            }
+            i++;
+        }
+        CU_ASSERT(gradient_gap(&b.grad, &few.grad) < CLOSE);
+        struct matrix y = matrix_new(tokens, o.width), dx = matrix_new(tokens, o.width); /* and naively */
+        moe_forward_naive(&b.moe, y, b.x, &b.work);
+        moe_backward_naive(&b.moe, &few.grad, dx, b.dy, b.x, &b.work);
+        CU_ASSERT(check_gap(y, b.y) < CLOSE && check_gap(dx, b.dx) < CLOSE);
+        CU_ASSERT(gradient_gap(&b.grad, &few.grad) < CLOSE);
+        b.work.valid = NULL; /* again all of them */
+        moe_forward(&b.moe, b.y, b.x, &b.work);
+        CU_ASSERT_EQUAL(b.work.routes.valid, tokens);
+        matrix_free(&y), matrix_free(&dx), done(&b), done(&few);
+    }
+    CU_ASSERT(dropped > 100);
+}
+
+/* Where P comes from changes the auxiliary loss of a sigmoid router, and no other. */
+static void own_scores(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 30; round++) {
+        struct moe_options o = {.width = 4, .hidden = 5, .experts = 6, .top_k = 2, .alpha = 0.1,
+                                .gate = (enum routes_gate)(round % 3)};
+        struct batch b = batch_of(o, 20, &r);
+        double mean[6] = {0}, aux;
+        pass(&b), aux = b.work.aux;
+        b.moe.options.own_scores = 1, pass(&b);
+        for (size_t t = 0; t < 20; t++) {
+            double s[6], sum = 0;
+            for (size_t e = 0; e < 6; e++) {
+                double z = (double)matrix_row(b.work.z, t)[e];
+                sum += s[e] = o.gate == GATE_SIGMOID ? 1 / (1 + exp(-z)) : exp(z);
+            }
+            for (size_t e = 0; e < 6; e++) mean[e] += s[e] / sum / 20;
+        }
+        for (size_t e = 0; e < 6; e++) CU_ASSERT(fabs(mean[e] - b.work.mean[e]) < CLOSE);
+        CU_ASSERT(o.gate == GATE_SIGMOID ? fabs(b.work.aux - aux) > 1e-4 : fabs(b.work.aux - aux) < CLOSE);
+        done(&b);
     }
 }
 
@@ -433,6 +530,9 @@ static void equations(void)
     struct random r = check_random();
     for (int round = 0; round < 50; round++) {
         struct batch b = batch_of(drawn_options(&r), 1 + random_below(&r, 9), &r);
+        unsigned char valid[9];
+        for (size_t t = 0; t < 9; t++) valid[t] = random_below(&r, 4) > 0;
+        b.work.valid = round % 2 ? valid : NULL;
         pass(&b);
         CU_ASSERT(equations_gap(&b.moe, b.y, b.x, b.dy, &b.work) < CLOSE);
         b.y.at[0] += (real)0.1; /* another y is noticed */
@@ -440,7 +540,7 @@ static void equations(void)
         done(&b);
     }
     static const char *const runs[] = {"", "--gate softmax --top-k 1 --capacity-factor 1 --alpha 0.1 --zeta 0.1",
-        "--gate sigmoid --top-k 4 --shared 2 --capacity-factor 0.7 --after share-out --drop probability"};
+        "--gate sigmoid --top-k 4 --shared 2 --capacity-factor 0.7 --after share-out --drop gate --alpha 1 --scores gate"};
     for (size_t i = 0; i < (CHECK_QUICK ? 1 : 3); i++) {
         double error = check_value(6, runs[i], "moe.gradient_error");
         CU_ASSERT(error > 0 && error < 5e-6);
@@ -672,11 +772,13 @@ static double margin(const struct batch *b)
             }
     }
     size_t choices = b->x.rows * o->top_k;
-    for (size_t i = 0; o->order == CAPACITY_PROBABILITY && i < choices; i++)
-        for (size_t j = 0; j < i; j++)
-            if (w->routes.expert[i] == w->routes.expert[j])
-                least = fmin(least, fabs(matrix_row(w->p, i / o->top_k)[w->routes.expert[i]]
-                                         - matrix_row(w->p, j / o->top_k)[w->routes.expert[j]]));
+    for (size_t i = 0; o->order >= CAPACITY_PROBABILITY && i < choices; i++)
+        for (size_t j = 0; j < i; j++) {
+            size_t e = w->routes.expert[i];
+            double apart = o->order == CAPACITY_GATE ? w->routes.gate.at[i] - w->routes.gate.at[j]
+                : matrix_row(w->p, i / o->top_k)[e] - matrix_row(w->p, j / o->top_k)[e];
+            if (e == w->routes.expert[j] && apart != 0) least = fmin(least, fabs(apart)); /* K = 1: all 1 */
+        }
     for (size_t i = 0; o->activation == FFN_RELU && i < w->rows.count * o->hidden; i++)
         least = fmin(least, fabs(w->trace.pre.at[i]));
     return least;
@@ -786,7 +888,7 @@ static void gradients(void)
                         .gate = (enum routes_gate)gate, .shared = (size_t)losses,
                         .activation = losses ? FFN_GELU : FFN_RELU,
                         .factor = drops ? 0.6 : 0, .share_out = drops > 2,
-                        .order = drops % 2 ? CAPACITY_PROBABILITY : CAPACITY_POSITION,
+                        .order = (enum capacity_order)((drops + gate + 1) % 4), .own_scores = k == 1,
                         .alpha = losses ? 0.3 : 0, .zeta = losses ? 0.2 : 0};
                     check_layer(o, &r);
                 }
@@ -804,6 +906,8 @@ SUITE(6) {
     check_case("tiles are the same rows, and the same layer", tiles_are_the_runs);
     check_case("the residual is whatever combine is given", any_residual);
     check_case("one expert with a normalized gate is the dense block", dense);
+    check_case("padding changes nothing for the other tokens", padding);
+    check_case("P can be of the gate's own scores", own_scores);
     check_case("K = E leaves a weighted sum", all_experts);
     check_case("a dropped token leaves with its residual", dropped_leave_alone);
     check_case("two zeros, and no others", two_zeros);

@@ -18,7 +18,8 @@ static double factor, alpha, zeta;
 
 static const char
     *const gates[] = {"softmax", "renorm", "sigmoid", NULL},
-    *const orders[] = {"position", "probability", NULL},
+    *const orders[] = {"position", "tokens", "probability", "gate",
+                       NULL},
     *const afters[] = {"leave", "share-out", NULL},
     *const means[] = {"softmax", "gate", NULL};
 
