@@ -103,19 +103,25 @@ static void naive_and_grouped(void)
     }
 }
 
-static void gap_of_lists(void)
+/* What the program compares: nothing where nothing differs, what is changed, and a NaN before numbers. */
+static void gaps(void)
 {
     struct random r = check_random();
-    struct matrix a = check_matrix(&r, 2, 3, 1), b = matrix_new(2, 3);
-    struct weights list = {0};
-    CU_ASSERT(naive_gap(&list) == 0);
-    matrix_add(b, b, 1, a), weights_add(&list, "a", a, b);
-    CU_ASSERT(naive_gap(&list) == 0);
-    b.at[4] = a.at[4] + (real)0.5;
-    CU_ASSERT_DOUBLE_EQUAL(naive_gap(&list), 0.5, 1e-6);
-    b.at[1] = (real)NAN; /* stays, though others follow */
-    CU_ASSERT(isnan(naive_gap(&list)));
-    matrix_free(&a), matrix_free(&b), weights_free(&list);
+    struct moe_options o = {.width = 4, .hidden = 5, .experts = 3, .top_k = 2, .shared = 1};
+    struct batch b = batch_of(o, 6, &r);
+#define GAP(which) naive_gap(&b.moe, &b.grad, b.y, b.dx, b.dy, b.x, &b.work).which
+    pass(&b);
+    CU_ASSERT(GAP(forward) < CLOSE && GAP(backward) < 10 * CLOSE);
+    b.y.at[7] += (real)0.5, b.grad.expert[2].b1.at[1] += (real)0.25;
+    CU_ASSERT_DOUBLE_EQUAL(GAP(forward), 0.5, 1e-4);
+    CU_ASSERT_DOUBLE_EQUAL(GAP(backward), 0.25, 1e-4);
+    b.y.at[3] = b.dx.at[0] = (real)NAN;
+    CU_ASSERT(isnan(GAP(forward)) && isnan(GAP(backward)));
+    b.dx.at[0] = 0, b.grad.router.w.at[0] = (real)NAN;
+    CU_ASSERT(isnan(GAP(backward)));
+#undef GAP
+    CU_ASSERT(isnan(equations_error(&b.moe, &b.grad, b.dx, b.dy, b.x, &b.work)));
+    done(&b);
 }
 
 /* Every kept choice has a row of its own, among its expert's, in the order
@@ -900,7 +906,7 @@ SUITE(6) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
     check_case("the grouped layer is the naive one", naive_and_grouped);
-    check_case("two gradients' gap, and a NaN in it", gap_of_lists);
+    check_case("a gap is seen where there is one, and so is a NaN", gaps);
     check_case("tokens routed some at a time are routed as the whole is", routed_whole);
     check_case("rows are sorted by expert, stably, each once", sorted_rows);
     check_case("tiles are the same rows, and the same layer", tiles_are_the_runs);

@@ -65,7 +65,7 @@ void moe_backward_naive(const struct moe *m, struct moe *grad,
     ffn_trace_free(&trace), matrix_free(&out);
 }
 
-double naive_gap(const struct weights *list)
+static double largest_gap(const struct weights *list)
 {
     double most = 0;
     for (size_t i = 0; i < list->count; i++) {
@@ -76,4 +76,27 @@ double naive_gap(const struct weights *list)
         }
     }
     return most;
+}
+
+struct naive_gap naive_gap(const struct moe *m, struct moe *grad,
+                           struct matrix y, struct matrix dx,
+                           struct matrix dy, struct matrix x,
+                           const struct moe_work *w)
+{
+    struct random unused = random_seeded(0);
+    struct matrix all = matrix_new(2 * x.rows, x.cols);
+    struct matrix y2 = matrix_rows(all, 0, x.rows);
+    struct matrix dx2 = matrix_rows(all, x.rows, x.rows);
+    struct moe grad2 = moe_new(m->options, &unused);
+    struct moe_work w2 = moe_work_new(&m->options, x.rows);
+    struct weights there = {0}, back = {0};
+    w2.valid = w->valid;
+    moe_forward_naive(m, y2, x, &w2);
+    moe_backward_naive(m, &grad2, dx2, dy, x, &w2);
+    weights_add(&there, "y", y, y2), weights_add(&back, "dx", dx, dx2);
+    moe_weights(&back, "moe", grad, &grad2);
+    struct naive_gap gap = {largest_gap(&there), largest_gap(&back)};
+    weights_free(&there), weights_free(&back), matrix_free(&all);
+    moe_free(&grad2), moe_work_free(&w2);
+    return gap;
 }

@@ -10,7 +10,11 @@ void moe_backward_naive(const struct moe *m, struct moe *grad,
                         struct matrix dx, struct matrix dy,
                         struct matrix x, struct moe_work *w);
 
-/* The largest |value - slope| in a list; NaN if there is one. */
-double naive_gap(const struct weights *list);
-
+/* The largest difference of y, and of all gradients, between a pass
+ * of m with this work and the naive pair; NaN if there is one. */
+struct naive_gap { double forward, backward; };
+struct naive_gap naive_gap(const struct moe *m, struct moe *grad,
+                           struct matrix y, struct matrix dx,
+                           struct matrix dy, struct matrix x,
+                           const struct moe_work *w);
 #endif
