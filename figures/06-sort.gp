@@ -9,9 +9,9 @@ unset grid
 set style fill solid 0.6 border
 set xrange [-0.7:11.7]
 set yrange [-0.8:8.4]
-set label 1 "1. choices, in the order of the text" at -0.5,8.1 left
-set label 2 "2. each expert's count and, added up, its start" at -0.5,4.75 left
-set label 3 "3. rows, in the order of the experts" at -0.5,1.35 left
+set label 1 "1. choices, in the order of the text: token and expert, - if dropped" at -0.5,8.1 left
+set label 2 "2. each expert's count and, the counts added up, its start" at -0.5,4.75 left
+set label 3 "3. rows, in the order of the experts: token and row" at -0.5,1.35 left
 plot data using 1:(6.6):($1 - 0.42):($1 + 0.42):(5.9):(7.3):($3 + 1) with boxxyerror linecolor variable, \
      "" using 1:(6.95):2 with labels, \
      "" using 1:(6.25):($4 < 0 ? "-" : sprintf("%d", $3)) with labels, \

@@ -139,11 +139,13 @@ static void pose_rows(uint64_t seed, FILE *out)
 static void trace_rows(uint64_t seed, FILE *out)
 {
     struct loads l = draw_loads(seed);
+    fprintf(out, "kept    ");
     for (size_t e = 0; e < EXPERTS; e++)
-        fprintf(out, "expert %zu  %zu rows\n", e,
+        fprintf(out, " %s%zu", e ? "+ " : "",
                 l.count[e] < l.slots ? l.count[e] : l.slots);
-    fprintf(out, "shared    %zu x %zu rows\nR = %.0f\n", l.shared,
-            l.tokens, solve_rows(seed).value[0]);
+    fprintf(out, " = %zu\nshared   %zu x %zu = %zu\nR = %.0f\n", l.kept,
+            l.shared, l.tokens, l.shared * l.tokens,
+            solve_rows(seed).value[0]);
 }
 
 enum { T = 7, D = 3, H = 5, E = 4, K = 2, R = T * K, PRODUCTS = 6 };
@@ -220,7 +222,7 @@ static double half(struct random *r)
 
 static struct pair draw_pair(uint64_t seed)
 {
-    struct random r = random_seeded(seed);
+    struct random r = random_seeded(~seed);
     for (;;) {
         struct pair p = {.whole = (int)random_below(&r, 2)};
         real z[3], dz[3], slope[2];
