@@ -868,7 +868,7 @@ static void pre_norm(void)
         CU_ASSERT_FATAL(clear >= 3e-4);
         memcpy(k.f, b->work.f, o.experts * sizeof *k.f);
         moe_combine_backward(b->dy, &b->work), moe_experts_backward(&b->moe, &b->grad, &b->work);
-        moe_dispatch_backward(b->dx, &b->work), moe_route_backward(&b->moe, &b->grad, b->dx, b->x, &b->work);
+        moe_dispatch_backward(b->dx, (struct matrix){0}, &b->work), moe_route_backward(&b->moe, &b->grad, b->dx, b->x, &b->work);
         for (size_t t = 0; t < 6; t++) { /* back through the norm, and the residual's own */
             const real *h = matrix_row(k.h, t), *dx = matrix_row(b->dx, t);
             double ms = mean_square(h, 5), along = row_dot(dx, h, 5) / (5 * ms);

@@ -96,23 +96,30 @@ real moe_gate(const struct moe_work *w, size_t t, size_t j)
     return j < w->kept.cols ? matrix_row(w->kept, t)[j] : 1;
 }
 
+static void add_rows(struct matrix to, struct matrix start,
+                     struct matrix rows, int weigh,
+                     const struct moe_work *w)
+{
+    if (start.cols) expect_tokens(start, w, "residual [T, D]");
+    MATRIX_PARALLEL(static)
+    for (size_t t = 0; t < to.rows; t++) {
+        if (!start.cols) matrix_clear(matrix_rows(to, t, 1));
+        else row_copy(matrix_row(to, t), matrix_row(start, t), to.cols);
+        for (size_t j = 0; j < w->rows.each; j++) {
+            size_t row = w->rows.place[t * w->rows.each + j];
+            if (row != CAPACITY_DROPPED)
+                row_add(matrix_row(to, t),
+                        weigh ? moe_gate(w, t, j) : 1,
+                        matrix_row(rows, row), to.cols);
+        }
+    }
+}
+
 void moe_combine(struct matrix y, struct matrix residual,
                  const struct moe_work *w)
 {
     expect_tokens(y, w, "y [T, D]");
-    if (residual.cols) expect_tokens(residual, w, "residual [T, D]");
-    MATRIX_PARALLEL(static)
-    for (size_t t = 0; t < y.rows; t++) {
-        if (!residual.cols) matrix_clear(matrix_rows(y, t, 1));
-        else row_copy(matrix_row(y, t), matrix_row(residual, t),
-                      y.cols);
-        for (size_t j = 0; j < w->rows.each; j++) {
-            size_t row = w->rows.place[t * w->rows.each + j];
-            if (row != CAPACITY_DROPPED)
-                row_add(matrix_row(y, t), moe_gate(w, t, j),
-                        matrix_row(w->out, row), y.cols);
-        }
-    }
+    add_rows(y, residual, w->out, 1, w);
 }
 
 void moe_forward(const struct moe *m, struct matrix y, struct matrix x,
@@ -168,19 +175,11 @@ void moe_experts_backward(const struct moe *m, struct moe *grad,
     }
 }
 
-void moe_dispatch_backward(struct matrix dx, struct moe_work *w)
+void moe_dispatch_backward(struct matrix dx, struct matrix dresidual,
+                           const struct moe_work *w)
 {
     expect_tokens(dx, w, "dx [T, D]");
-    MATRIX_PARALLEL(static)
-    for (size_t t = 0; t < dx.rows; t++) {
-        matrix_clear(matrix_rows(dx, t, 1));
-        for (size_t j = 0; j < w->rows.each; j++) {
-            size_t row = w->rows.place[t * w->rows.each + j];
-            if (row != CAPACITY_DROPPED)
-                row_add(matrix_row(dx, t), 1, matrix_row(w->din, row),
-                        dx.cols);
-        }
-    }
+    add_rows(dx, dresidual, w->din, 0, w);
 }
 
 void moe_route_backward(const struct moe *m, struct moe *grad,
@@ -210,9 +209,8 @@ void moe_backward(const struct moe *m, struct moe *grad,
 {
     moe_combine_backward(dy, w);
     moe_experts_backward(m, grad, w);
-    moe_dispatch_backward(dx, w);
+    moe_dispatch_backward(dx, dy, w);
     moe_route_backward(m, grad, dx, x, w);
-    matrix_add(dx, dx, 1, dy);
 }
 
 struct moe moe_new(struct moe_options o, struct random *random)

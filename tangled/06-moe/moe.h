@@ -28,12 +28,11 @@ struct moe_work { /* of passes over T tokens; made once */
     struct matrix dz, dkept, dgate, din, dout; /* the slopes */
     struct moe_scratch *scratch;
 };
-struct moe_work moe_work_new(const struct moe_options *o,
-                             size_t tokens);
+struct moe_work moe_work_new(const struct moe_options *o, size_t t);
 void moe_work_free(struct moe_work *w);
 
-/* y = x + MoE(x): route, dispatch, experts, combine, which adds to any
- * residual [T, D], also to y itself, or if that is {0} to nothing. */
+/* y = x + MoE(x) in four steps. Combine adds to a residual, maybe y, or
+ * to none, {0}; dispatch's way back likewise, to the slope of one. */
 void moe_forward(const struct moe *m, struct matrix y, struct matrix x,
                  struct moe_work *w);
 void moe_route(const struct moe *m, struct matrix x,
@@ -53,7 +52,8 @@ void moe_backward(const struct moe *m, struct moe *grad,
 void moe_combine_backward(struct matrix dy, struct moe_work *w);
 void moe_experts_backward(const struct moe *m, struct moe *grad,
                           struct moe_work *w);
-void moe_dispatch_backward(struct matrix dx, struct moe_work *w);
+void moe_dispatch_backward(struct matrix dx, struct matrix dresidual,
+                           const struct moe_work *w);
 void moe_route_backward(const struct moe *m, struct moe *grad,
                         struct matrix dx, struct matrix x, /* adds */
                         struct moe_work *w);

@@ -38,7 +38,7 @@ void moe_backward_naive(const struct moe *m, struct moe *grad,
     out.rows = 1;
     moe_weights(&all, "", grad, grad), weights_clear(&all);
     for (size_t t = 0; t < x.rows; t++) {
-        matrix_clear(matrix_rows(dx, t, 1));
+        row_copy(matrix_row(dx, t), matrix_row(dy, t), x.cols);
         for (size_t j = 0; j < w->rows.each; j++) {
             /* walk choice j of token t forward and back */
             size_t e = rows_expert(&w->routes, &w->capacity, t, j);
@@ -60,7 +60,6 @@ void moe_backward_naive(const struct moe *m, struct moe *grad,
         }
     }
     moe_route_backward(m, grad, dx, x, w);
-    matrix_add(dx, dx, 1, dy);
     weights_free(&all), ffn_free(&one);
     ffn_trace_free(&trace), matrix_free(&out);
 }
