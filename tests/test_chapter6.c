@@ -232,6 +232,27 @@ static void routed_whole(void)
         }
 }
 
+/* moe_backward is its four steps, to the last bit. */
+static void four_steps_back(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 50; round++) {
+        struct moe_options o = drawn_options(&r);
+        struct batch b = batch_of(o, round ? random_below(&r, 20) : 500, &r);
+        struct matrix dx = matrix_new(b.x.rows, o.width), bare = matrix_new(b.x.rows, o.width);
+        struct moe grad = moe_new(o, &r);
+        pass(&b);
+        moe_combine_backward(b.dy, &b.work), moe_experts_backward(&b.moe, &grad, &b.work);
+        moe_dispatch_backward(dx, b.dy, &b.work), moe_route_backward(&b.moe, &grad, dx, b.x, &b.work);
+        CU_ASSERT(check_gap(dx, b.dx) == 0 && gradient_gap(&grad, &b.grad) == 0);
+        moe_dispatch_backward(bare, (struct matrix){0}, &b.work);
+        moe_route_backward(&b.moe, &grad, bare, b.x, &b.work);
+        matrix_add(bare, bare, 1, b.dy); /* who had the residual adds its slope */
+        CU_ASSERT(check_gap(bare, b.dx) < CLOSE);
+        matrix_free(&dx), matrix_free(&bare), moe_free(&grad), done(&b);
+    }
+}
+
 /* The residual is combine's: x, another, y itself, or none. */
 static void any_residual(void)
 {
@@ -910,6 +931,7 @@ SUITE(6) {
     check_case("tokens routed some at a time are routed as the whole is", routed_whole);
     check_case("rows are sorted by expert, stably, each once", sorted_rows);
     check_case("tiles are the same rows, and the same layer", tiles_are_the_runs);
+    check_case("the way back is its four steps", four_steps_back);
     check_case("the residual is whatever combine is given", any_residual);
     check_case("one expert with a normalized gate is the dense block", dense);
     check_case("padding changes nothing for the other tokens", padding);

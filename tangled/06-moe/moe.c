@@ -131,38 +131,45 @@ void moe_forward(const struct moe *m, struct matrix y, struct matrix x,
     moe_combine(y, x, w);
 }
 
+static void combine_back(struct matrix dy, struct moe_work *w,
+                         struct rows_run r)
+{
+    for (size_t i = r.first; i < r.first + r.count; i++) {
+        size_t t = w->rows.choice[i] / w->rows.each;
+        size_t j = w->rows.choice[i] % w->rows.each;
+        const real *from = matrix_row(dy, t);
+        real gate = moe_gate(w, t, j);
+        if (j < w->dkept.cols)
+            matrix_row(w->dkept, t)[j] = (real)row_dot(from,
+                matrix_row(w->out, i), dy.cols);
+        for (size_t d = 0; d < dy.cols; d++)
+            matrix_row(w->dout, i)[d] = gate * from[d];
+    }
+}
+
 void moe_combine_backward(struct matrix dy, struct moe_work *w)
 {
     expect_tokens(dy, w, "dy [T, D]");
-    MATRIX_PARALLEL(static)
-    for (size_t t = 0; t < dy.rows; t++)
-        for (size_t j = 0; j < w->rows.each; j++) {
-            size_t row = w->rows.place[t * w->rows.each + j];
-            const real *from = matrix_row(dy, t);
-            int kept = row != CAPACITY_DROPPED;
-            real gate = moe_gate(w, t, j);
-            if (j < w->dkept.cols)
-                matrix_row(w->dkept, t)[j] = kept ? (real)row_dot(from,
-                    matrix_row(w->out, row), dy.cols) : 0;
-            for (size_t d = 0; kept && d < dy.cols; d++)
-                matrix_row(w->dout, row)[d] = gate * from[d];
-        }
+    matrix_clear(w->dkept);
+    MATRIX_PARALLEL(dynamic)
+    for (size_t i = 0; i < w->rows.runs; i++)
+        combine_back(dy, w, w->rows.run[i]);
 }
 
-void moe_experts_backward(const struct moe *m, struct moe *grad,
-                          struct moe_work *w)
+static void run_back(const struct moe *m, struct moe_work *w,
+                     struct rows_run r)
+{
+    struct ffn_trace trace = trace_rows(w, r);
+    ffn_backward_rows(&m->expert[r.expert],
+                      matrix_rows(w->din, r.first, r.count),
+                      matrix_rows(w->dout, r.first, r.count), &trace);
+}
+
+static void weights_back(const struct moe *m, struct moe *grad,
+                         struct moe_work *w)
 {
     const size_t *start = w->rows.start;
     expect_gradient(m, grad);
-    MATRIX_PARALLEL(dynamic)
-    for (size_t i = 0; i < w->rows.runs; i++) {
-        struct rows_run r = w->rows.run[i];
-        struct ffn_trace trace = trace_rows(w, r);
-        ffn_backward_rows(&m->expert[r.expert],
-                          matrix_rows(w->din, r.first, r.count),
-                          matrix_rows(w->dout, r.first, r.count),
-                          &trace);
-    }
     MATRIX_PARALLEL(dynamic)
     for (size_t i = 0; i < 2 * w->rows.experts; i++) {
         size_t e = i / 2, n = start[e + 1] - start[e];
@@ -173,6 +180,15 @@ void moe_experts_backward(const struct moe *m, struct moe *grad,
         if (i % 2) ffn_backward_w1(&grad->expert[e], in, &trace);
         else ffn_backward_w2(&grad->expert[e], dout, &trace);
     }
+}
+
+void moe_experts_backward(const struct moe *m, struct moe *grad,
+                          struct moe_work *w)
+{
+    MATRIX_PARALLEL(dynamic)
+    for (size_t i = 0; i < w->rows.runs; i++)
+        run_back(m, w, w->rows.run[i]);
+    weights_back(m, grad, w);
 }
 
 void moe_dispatch_backward(struct matrix dx, struct matrix dresidual,
@@ -194,11 +210,13 @@ void moe_route_backward(const struct moe *m, struct moe *grad,
                             w->dgate, w->dkept);
     routes_weigh_backward(&w->routes, o->gate, w->dz, w->dgate, w->z,
                           w->p);
-    if (o->own_scores)
+    if (o->alpha != 0 && o->own_scores)
         balance_scores_backward(w->dz, o->gate, s->own, w->z, valid,
                                 w->f, o->alpha);
-    else balance_loss_backward(w->dz, w->p, valid, w->f, o->alpha);
-    balance_z_loss_backward(w->dz, w->p, valid, s->log_z, o->zeta);
+    if (o->alpha != 0 && !o->own_scores)
+        balance_loss_backward(w->dz, w->p, valid, w->f, o->alpha);
+    if (o->zeta != 0)
+        balance_z_loss_backward(w->dz, w->p, valid, s->log_z, o->zeta);
     router_backward(&m->router, &grad->router, &s->through, w->dz, x);
     matrix_add(dx, dx, 1, s->through);
 }
@@ -207,8 +225,15 @@ void moe_backward(const struct moe *m, struct moe *grad,
                   struct matrix dx, struct matrix dy, struct matrix x,
                   struct moe_work *w)
 {
-    moe_combine_backward(dy, w);
-    moe_experts_backward(m, grad, w);
+    expect_tokens(dy, w, "dy [T, D]");
+    expect_tokens(dx, w, "dx [T, D]");
+    matrix_clear(w->dkept);
+    MATRIX_PARALLEL(dynamic)
+    for (size_t i = 0; i < w->rows.runs; i++) {
+        combine_back(dy, w, w->rows.run[i]);
+        run_back(m, w, w->rows.run[i]);
+    }
+    weights_back(m, grad, w);
     moe_dispatch_backward(dx, dy, w);
     moe_route_backward(m, grad, dx, x, w);
 }
