@@ -302,15 +302,14 @@ static const struct lesson rows[] = {
       {"All of them. Which logits are in the formula of the gates?",
        every_logit}}},
     {"6.2", "Experts compute the rows that were kept, and no others",
-     "1.2.5", 8, "How many rows do the experts compute in this batch, "
-     "without padding?", "rows", LESSON_NUMBER, 0, {0},
+     "1.2.5", 8, "How many rows do the experts compute in this batch? "
+     "Empty slots cost nothing.", "rows", LESSON_NUMBER, 0, {0},
      {"An expert computes a row for each choice that it kept.",
       "No more than C of them.",
       "Shared experts run on every token, and drop nothing."},
      pose_rows, solve_rows, trace_rows,
      {{"That counts the dropped choices, too.", all_choices},
-      {"Those are slots. Without padding, empty ones cost nothing.",
-       all_slots},
+      {"Those are slots, and some of them are empty.", all_slots},
       {"The shared experts are missing.", no_shared}}},
     {"6.3", "A gradient has the shape of what it is the gradient of",
      "2.2.4", 8, "These are the products of a backward pass; ' is the "
