@@ -8,6 +8,12 @@ static const char *const conventions[] = {
     "keep K, then softmax over them",
     "keep K, then their sigmoids over the sum"};
 
+static struct lesson_answer unless(double right, double wrong)
+{
+    return wrong == right ? (struct lesson_answer){0, {0}}
+                          : lesson_value(wrong);
+}
+
 static void send_back(real *dz, size_t experts, size_t top_k,
                       enum routes_gate gate, real *z, real *slope)
 {
@@ -21,59 +27,28 @@ static void send_back(real *dz, size_t experts, size_t top_k,
     routes_free(&r);
 }
 
-struct taught { size_t experts, top_k, count; enum routes_gate gate; };
-
-static struct taught draw_taught(uint64_t seed)
+static void count_slopes(uint64_t seed, struct lesson_problem *l)
 {
     struct random r = random_seeded(seed);
-    struct taught a = {4 + random_below(&r, 5), 1 + random_below(&r, 3),
-                       0, (enum routes_gate)random_below(&r, 3)};
+    size_t experts = 4 + random_below(&r, 5);
+    size_t top_k = 1 + random_below(&r, 3), count = 0;
+    enum routes_gate gate = (enum routes_gate)random_below(&r, 3);
     real z[8], dz[8], slope[3] = {1, 2, 3}; /* of the gates */
-    for (size_t e = 0; e < a.experts; e++)
+    for (size_t e = 0; e < experts; e++)
         z[e] = (real)(random_symmetric(&r, 0.1) + 0.3 * (double)e);
-    send_back(dz, a.experts, a.top_k, a.gate, z, slope);
-    for (size_t e = 0; e < a.experts; e++)
-        a.count += fabs((double)dz[e]) > 1e-5; /* beyond rounding */
-    return a;
-}
-
-static struct lesson_answer solve_slopes(uint64_t seed)
-{
-    return lesson_value((double)draw_taught(seed).count);
-}
-
-static struct lesson_answer mistake(double right, double wrong)
-{
-    return wrong == right ? lesson_none() : lesson_value(wrong);
-}
-
-static struct lesson_answer only_chosen(uint64_t seed)
-{
-    struct taught a = draw_taught(seed);
-    return mistake((double)a.count, (double)a.top_k);
-}
-
-static struct lesson_answer every_logit(uint64_t seed)
-{
-    struct taught a = draw_taught(seed);
-    return mistake((double)a.count, (double)a.experts);
-}
-
-static void pose_slopes(uint64_t seed, FILE *out)
-{
-    struct taught a = draw_taught(seed);
-    fprintf(out, "E = %zu   K = %zu   gates: %s\n", a.experts, a.top_k,
-            conventions[a.gate]);
-}
-
-static void trace_slopes(uint64_t seed, FILE *out)
-{
-    struct taught a = draw_taught(seed);
-    fprintf(out, "%s: %s\n%zu of %zu logits get a slope\n",
-            conventions[a.gate],
-            a.gate == GATE_SOFTMAX ? "p is in the sum of every gate"
-            : a.top_k > 1 ? "only the chosen are in the gates"
-            : "one gate, always 1", a.count, a.experts);
+    send_back(dz, experts, top_k, gate, z, slope);
+    for (size_t e = 0; e < experts; e++)
+        count += fabs((double)dz[e]) > 1e-5; /* beyond rounding */
+    fprintf(l->given, "E = %zu   K = %zu   gates: %s\n", experts, top_k,
+            conventions[gate]);
+    l->right = lesson_value((double)count);
+    l->wrong[0] = unless((double)count, (double)top_k);
+    l->wrong[1] = unless((double)count, (double)experts);
+    fprintf(l->way, "%s: %s\n%zu of %zu logits get a slope\n",
+            conventions[gate],
+            gate == GATE_SOFTMAX ? "p is in the sum of every gate"
+            : top_k > 1 ? "only the chosen are in the gates"
+            : "one gate, always 1", count, experts);
 }
 
 enum { EXPERTS = 4 };
@@ -100,74 +75,29 @@ static struct loads draw_loads(uint64_t seed)
     }
 }
 
-static struct lesson_answer solve_rows(uint64_t seed)
+static void count_rows(uint64_t seed, struct lesson_problem *l)
 {
-    struct loads l = draw_loads(seed);
-    return lesson_value((double)(l.kept + l.shared * l.tokens));
-}
-
-static struct lesson_answer all_choices(uint64_t seed)
-{
-    struct loads l = draw_loads(seed);
-    return lesson_value((double)((2 + l.shared) * l.tokens));
-}
-
-static struct lesson_answer all_slots(uint64_t seed)
-{
-    struct loads l = draw_loads(seed);
-    return lesson_value((double)(EXPERTS * l.slots
-                                 + l.shared * l.tokens));
-}
-
-static struct lesson_answer no_shared(uint64_t seed)
-{
-    struct loads l = draw_loads(seed);
-    return mistake(solve_rows(seed).value[0], (double)l.kept);
-}
-
-static void pose_rows(uint64_t seed, FILE *out)
-{
-    struct loads l = draw_loads(seed);
-    fprintf(out, "T = %zu   E = %d   K = 2   C = %zu   shared experts "
-            "N = %zu\nexpert      0    1    2    3\nchosen by",
-            l.tokens, EXPERTS, l.slots, l.shared);
+    struct loads d = draw_loads(seed);
+    size_t shared = d.shared * d.tokens, rows = d.kept + shared;
+    fprintf(l->given, "T = %zu   E = %d   K = 2   C = %zu   shared "
+            "experts N = %zu\nexpert      0    1    2    3\nchosen by",
+            d.tokens, EXPERTS, d.slots, d.shared);
     for (size_t e = 0; e < EXPERTS; e++)
-        fprintf(out, " %4zu", l.count[e]);
-    fprintf(out, "\n");
-}
-
-static void trace_rows(uint64_t seed, FILE *out)
-{
-    struct loads l = draw_loads(seed);
-    fprintf(out, "kept    ");
+        fprintf(l->given, " %4zu", d.count[e]);
+    fprintf(l->given, "\n");
+    l->right = lesson_value((double)rows);
+    l->wrong[0] = lesson_value((double)(2 * d.tokens + shared));
+    l->wrong[1] = lesson_value((double)(EXPERTS * d.slots + shared));
+    l->wrong[2] = unless((double)rows, (double)d.kept);
+    fprintf(l->way, "kept    ");
     for (size_t e = 0; e < EXPERTS; e++)
-        fprintf(out, " %s%zu", e ? "+ " : "",
-                l.count[e] < l.slots ? l.count[e] : l.slots);
-    fprintf(out, " = %zu\nshared   %zu x %zu = %zu\nR = %.0f\n", l.kept,
-            l.shared, l.tokens, l.shared * l.tokens,
-            solve_rows(seed).value[0]);
+        fprintf(l->way, " %s%zu", e ? "+ " : "",
+                d.count[e] < d.slots ? d.count[e] : d.slots);
+    fprintf(l->way, " = %zu\nshared   %zu x %zu = %zu\nR = %zu\n",
+            d.kept, d.shared, d.tokens, shared, rows);
 }
 
 enum { T = 7, D = 3, H = 5, E = 4, K = 2, R = T * K, PRODUCTS = 6 };
-static const char *const asked[PRODUCTS] = {"W1", "the rows in", "W2",
-    "the hidden rows, before the activation", "the router's W",
-    "x, as far as it comes through the router"};
-
-static struct matrix gradient_asked(uint64_t seed, const char **what)
-{
-    struct random r = random_seeded(seed);
-    size_t i = random_below(&r, PRODUCTS);
-    struct moe_options o = {.width = D, .hidden = H, .experts = E,
-                            .top_k = K};
-    struct moe grad = moe_new(o, &r);
-    struct moe_work w = moe_work_new(&o, T);
-    struct matrix through = {T, grad.router.w.rows, NULL};
-    struct matrix all[PRODUCTS] = {grad.expert[2].w1, w.din,
-        grad.expert[2].w2, w.trace.dpre, grad.router.w, through};
-    moe_free(&grad), moe_work_free(&w);
-    if (what) *what = asked[i];
-    return (struct matrix){all[i].rows, all[i].cols, NULL};
-}
 
 static struct lesson_answer product_of(size_t rows, size_t cols)
 {
@@ -176,41 +106,33 @@ static struct lesson_answer product_of(size_t rows, size_t cols)
     for (size_t i = 0; i < PRODUCTS; i++)
         if (shapes[i][0] == rows && shapes[i][1] == cols)
             return lesson_value((double)(i + 1));
-    return lesson_none();
+    return (struct lesson_answer){0, {0}};
 }
 
-static struct lesson_answer solve_shape(uint64_t seed)
+static void find_product(uint64_t seed, struct lesson_problem *l)
 {
-    struct matrix g = gradient_asked(seed, NULL);
-    return product_of(g.rows, g.cols);
-}
-
-static struct lesson_answer transposed(uint64_t seed)
-{
-    struct matrix g = gradient_asked(seed, NULL);
-    return product_of(g.cols, g.rows);
-}
-
-static struct lesson_answer all_tokens(uint64_t seed)
-{
-    struct matrix g = gradient_asked(seed, NULL);
-    if (g.rows == R) return product_of(T, g.cols);
-    return g.rows == T ? product_of(R, g.cols) : lesson_none();
-}
-
-static void pose_shape(uint64_t seed, FILE *out)
-{
-    const char *what;
-    gradient_asked(seed, &what);
-    fprintf(out, "the gradient of %s\n", what);
-}
-
-static void trace_shape(uint64_t seed, FILE *out)
-{
-    struct matrix g = gradient_asked(seed, NULL);
-    fprintf(out, "with T = %d, D = %d, H = %d, E = %d, K = %d, R = %d\n"
-            "it is [%zu, %zu], and only one product makes that\n", T,
-            D, H, E, K, R, g.rows, g.cols);
+    static const char *const asked[PRODUCTS] = {"W1", "the rows in",
+        "W2", "the hidden rows, before the activation",
+        "the router's W", "x, as far as it comes through the router"};
+    struct random r = random_seeded(seed);
+    size_t i = random_below(&r, PRODUCTS);
+    struct moe_options o = {.width = D, .hidden = H, .experts = E,
+                            .top_k = K};
+    struct moe grad = moe_new(o, &r);
+    struct moe_work w = moe_work_new(&o, T);
+    struct matrix through = {T, grad.router.w.rows, NULL};
+    struct matrix g = (struct matrix[PRODUCTS]){grad.expert[2].w1,
+        w.din, grad.expert[2].w2, w.trace.dpre, grad.router.w,
+        through}[i];
+    moe_free(&grad), moe_work_free(&w);
+    fprintf(l->given, "the gradient of %s\n", asked[i]);
+    l->right = product_of(g.rows, g.cols);
+    l->wrong[0] = product_of(g.cols, g.rows);
+    if (g.rows == R) l->wrong[1] = product_of(T, g.cols);
+    if (g.rows == T) l->wrong[1] = product_of(R, g.cols);
+    fprintf(l->way, "with T = %d, D = %d, H = %d, E = %d, K = %d, "
+            "R = %d\nit is [%zu, %zu], and only one product makes "
+            "that\n", T, D, H, E, K, R, g.rows, g.cols);
 }
 
 struct pair { double dy[2], out[2][2], g[2], a[2], dz; int whole; };
@@ -249,38 +171,19 @@ static double way(double slope) /* of a step against it */
     return slope < -1e-4 ? 1 : slope > 1e-4 ? 2 : 3;
 }
 
-static struct lesson_answer solve_taught(uint64_t seed)
-{
-    return lesson_value(way(draw_pair(seed).dz));
-}
-
-static struct lesson_answer judged_alone(uint64_t seed)
+static void teach_pair(uint64_t seed, struct lesson_problem *l)
 {
     struct pair p = draw_pair(seed);
-    return mistake(way(p.dz), way(p.a[0]));
-}
-
-static struct lesson_answer judged_by_rank(uint64_t seed)
-{
-    struct pair p = draw_pair(seed);
-    return mistake(way(p.dz), way(p.a[0] - p.a[1]));
-}
-
-static void pose_taught(uint64_t seed, FILE *out)
-{
-    struct pair p = draw_pair(seed);
-    fprintf(out, "dy = (%.1f, %.1f)\n", p.dy[0], p.dy[1]);
+    double sum = p.g[0] * p.a[0] + p.g[1] * p.a[1], right = way(p.dz);
+    fprintf(l->given, "dy = (%.1f, %.1f)\n", p.dy[0], p.dy[1]);
     for (size_t i = 0; i < 2; i++)
-        fprintf(out, "expert %zu  gate %.1f  output (%.1f, %.1f)\n", i,
-                p.g[i], p.out[i][0], p.out[i][1]);
-    fprintf(out, "gates: %s\n", conventions[p.whole]);
-}
-
-static void trace_taught(uint64_t seed, FILE *out)
-{
-    struct pair p = draw_pair(seed);
-    double sum = p.g[0] * p.a[0] + p.g[1] * p.a[1];
-    fprintf(out, "slopes of the gates  %.2f and %.2f\n"
+        fprintf(l->given, "expert %zu  gate %.1f  output "
+                "(%.1f, %.1f)\n", i, p.g[i], p.out[i][0], p.out[i][1]);
+    fprintf(l->given, "gates: %s\n", conventions[p.whole]);
+    l->right = lesson_value(right);
+    l->wrong[0] = unless(right, way(p.a[0]));
+    l->wrong[1] = unless(right, way(p.a[0] - p.a[1]));
+    fprintf(l->way, "slopes of the gates  %.2f and %.2f\n"
             "sum   %.1f x %.2f + %.1f x %.2f = %.3f\n"
             "slope of the logit   %.1f x (%.2f - %.3f) = %.4f\n",
             p.a[0], p.a[1], p.g[0], p.a[0], p.g[1], p.a[1], sum, p.g[0],
@@ -296,21 +199,19 @@ static const struct lesson rows[] = {
       "And does the gate change when they do?",
       "A softmax over all has every logit in its sum. What is over its "
       "own sum adds up to 1."},
-     pose_slopes, solve_slopes, trace_slopes,
-     {{"As many as are chosen. Look at the formula of the gates.",
-       only_chosen},
-      {"All of them. Which logits are in the formula of the gates?",
-       every_logit}}},
+     count_slopes,
+     {"As many as are chosen. Look at the formula of the gates.",
+      "All of them. Which logits are in the formula of the gates?"}},
     {"6.2", "Experts compute the rows that were kept, and no others",
      "1.2.5", 8, "How many rows do the experts compute in this batch? "
      "Empty slots cost nothing.", "rows", LESSON_NUMBER, 0, {0},
      {"An expert computes a row for each choice that it kept.",
       "No more than C of them.",
       "Shared experts run on every token, and drop nothing."},
-     pose_rows, solve_rows, trace_rows,
-     {{"That counts the dropped choices, too.", all_choices},
-      {"Those are slots, and some of them are empty.", all_slots},
-      {"The shared experts are missing.", no_shared}}},
+     count_rows,
+     {"That counts the dropped choices, too.",
+      "Those are slots, and some of them are empty.",
+      "The shared experts are missing."}},
     {"6.3", "A gradient has the shape of what it is the gradient of",
      "2.2.4", 8, "These are the products of a backward pass; ' is the "
      "transpose, dX the gradient of X. Which makes this one?", NULL,
@@ -322,10 +223,9 @@ static const struct lesson rows[] = {
      {"What is the shape of the thing itself?",
       "A product [A, B] x [B, C] has the shape [A, C].",
       "Weights have no T and no R in their shape."},
-     pose_shape, solve_shape, trace_shape,
-     {{"That makes the transpose of its shape.", transposed},
-      {"Rows and tokens are not the same: R is up to (K + N) T.",
-       all_tokens}}},
+     find_product,
+     {"That makes the transpose of its shape.",
+      "Rows and tokens are not the same: R is up to (K + N) T."}},
     {"6.4", "The router is taught which of those who ran to trust more",
      "2.2.5", 8, "A step goes against the slope. Where does it move "
      "expert 0's logit?", NULL, LESSON_CHOICE, 0,
@@ -334,11 +234,10 @@ static const struct lesson rows[] = {
       "more of either would lower the loss.",
       "Gates add up to 1, so more for one is less for the other.",
       "Compare its slope with the sum over both, each times its gate."},
-     pose_taught, solve_taught, trace_taught,
-     {{"It did well, but so did the other. Who did better?",
-       judged_alone},
-      {"Here the gates of those who ran do not add up to 1: both can "
-       "gain on the third.", judged_by_rank}}},
+     teach_pair,
+     {"It did well, but so did the other. Who did better?",
+      "Here the gates of those who ran do not add up to 1: both can "
+      "gain on the third."}},
 };
 
 const struct lesson_table lessons6 = {rows, sizeof rows / sizeof *rows};
