@@ -1,4 +1,3 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include "balance.h"
 #include "moe.h"
