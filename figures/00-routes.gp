@@ -5,7 +5,7 @@ way = "< awk '/^The routing table/ { on = 1; next } on && NF == 0 { exit } on { 
     . "for (k = 1; k < 3; k++) { e = $(2 * k); for (i = 0; i < 41; i++) { t = i / 40; s = t * t * (3 - 2 * t); " \
     . "printf \"%g\\t%g\\t%d\\t%d\\n\", t, y + (1 - (e + 0.5) / 8 - y) * s, e, k } print \"\" } }' " . data
 tokens = "< awk '/^The routing table/ { on = 1; next } on && NF == 0 { exit } on { " \
-    . "print 1 - n++ / 11 \"\\t\" $1 }' " . data
+    . "print 1 - n++ / 11 \"\t\" (length($1) > 1 ? \"¶\" : $1) }' " . data
 unset border
 unset tics
 unset grid

@@ -17,23 +17,27 @@ static void promise(int kept, const char *what, const char *line)
 }
 
 /* What is read as an answer is one of its kind. */
-static void answer(enum lesson_kind kind, const char *line)
+static void answer(enum lesson_kind kind, const char *unit, double tolerance, const char *line)
 {
-    struct lesson lesson = {.id = "1.1", .unit = kind == LESSON_NUMBER ? "rows" : NULL,
+    struct lesson lesson = {.id = "1.1", .unit = unit, .tolerance = tolerance,
         .kind = kind, .options = {"one", "two", "three"}};
     struct lesson_answer got = {0, {0}};
-    if (lesson_read(&lesson, line, &got) != LESSON_ANSWER) {
+    char why[LESSON_WHY] = "";
+    enum lesson_heard heard = lesson_read(&lesson, line, &got, why);
+    promise((heard == LESSON_UNREADABLE) == (*why != '\0'), "what is not read has a reason", line);
+    if (heard != LESSON_ANSWER) {
         promise(got.count == 0, "what is no answer sets none", line);
         return;
     }
     promise(got.count >= 1 && got.count <= LESSON_VALUES, "1 to 8 values", line);
-    promise(kind == LESSON_EXPERTS || got.count == 1, "one value", line);
+    promise(kind == LESSON_EXPERTS || kind == LESSON_SET || got.count == 1, "one value", line);
     for (size_t i = 0; i < got.count; i++) {
         double value = got.value[i], most = kind == LESSON_CHOICE ? 3 : 999999;
         promise(isfinite(value), "finite", line);
         if (kind == LESSON_NUMBER) continue;
         promise(value == floor(value) && value >= (kind == LESSON_CHOICE) && value <= most,
                 "whole and small", line);
+        promise(kind != LESSON_SET || !i || value > got.value[i - 1], "a set ascends", line);
     }
     promise(lesson_error(kind, got, got) == 0 && lesson_passes(0, got, got),
             "an answer is right about itself", line);
@@ -72,7 +76,7 @@ static void file(char *text, size_t size)
     static const struct lesson_table *const chapters[] = {&table};
     static FILE *nowhere;
     if (!nowhere && !(nowhere = fopen("/dev/null", "w"))) abort();
-    struct lesson_printer to = {.out = nowhere, .columns = 80};
+    struct terminal to = {.out = nowhere, .columns = 80};
     progress_print(&to, &progress, chapters, 1);
     progress_free(&progress);
 }
@@ -85,9 +89,12 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     memcpy(line, data + 1, size - 1);
     line[size - 1] = '\0';
     switch (*data) {
-    case 'n': answer(LESSON_NUMBER, line); break;
-    case 'c': answer(LESSON_CHOICE, line); break;
-    case 'e': answer(LESSON_EXPERTS, line); break;
+    case 'n': answer(LESSON_NUMBER, "rows", 0, line); break;
+    case 'm': answer(LESSON_NUMBER, NULL, 0.01, line); break;
+    case 'p': answer(LESSON_NUMBER, "percent", 1, line); break;
+    case 'c': answer(LESSON_CHOICE, NULL, 0, line); break;
+    case 'e': answer(LESSON_EXPERTS, NULL, 0, line); break;
+    case 's': answer(LESSON_SET, NULL, 0, line); break;
     case 'r': record(line); break;
     case 'f': file(line, size - 1); break;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "check.h"
 #include "lessons.h"
+#include "terminal.h"
 
 /* In slow builds, training takes several times as long. */
 #if defined __SANITIZE_ADDRESS__
@@ -48,6 +49,16 @@ static int plain(const char *text)
     return length > 0 && length < 600;
 }
 
+/* A unit is a plural whose singular is the same without its s, or has no s. */
+static int plural(const char *unit)
+{
+    static const char *const not[] = {"ies", "ses", "xes", "zes", "ches", "shes", "ss"};
+    size_t length = strlen(unit);
+    for (size_t i = 0; i < sizeof not / sizeof *not; i++)
+        if (length > strlen(not[i]) && !strcmp(unit + length - strlen(not[i]), not[i])) return 0;
+    return 1;
+}
+
 static void check_row(const struct lesson *l)
 {
     CU_ASSERT_FATAL(l->id && l->title && l->paths && l->question);
@@ -56,7 +67,7 @@ static void check_row(const struct lesson *l)
     CU_ASSERT(l->minutes >= 5 && l->minutes <= 12);
     CU_ASSERT(strlen(l->question) > 20 && l->tolerance >= 0);
     CU_ASSERT(plain(l->title) && plain(l->question));
-    CU_ASSERT(!l->unit || (plain(l->unit) && strlen(l->unit) <= 20));
+    CU_ASSERT(!l->unit || (plain(l->unit) && strlen(l->unit) <= 20 && plural(l->unit)));
     for (size_t i = 0; i < 3; i++) CU_ASSERT(l->hints[i] && plain(l->hints[i]));
     CU_ASSERT((l->kind == LESSON_CHOICE) == (l->options[0] != NULL));
     for (size_t i = 0; i < 6 && l->options[i]; i++)
@@ -85,12 +96,12 @@ static char *in_terminal(const struct lesson *l, uint64_t seed, const struct les
     size_t length = 0;
     FILE *page = open_memstream(&text, &length);
     if (!page) abort();
-    struct lesson_printer to = {page, columns, 0, 0};
-    if (said) lesson_explain(&to, l, seed, *right, *said);
+    struct terminal to = {page, columns, 0, 0};
+    if (said) terminal_explain(&to, l, seed, *right, *said);
     else {
-        lesson_pose(&to, l, seed);
+        terminal_pose(&to, l, seed);
         size_t n = 0;
-        while (lesson_hint(&to, l, n)) n++;
+        while (terminal_hint(&to, l, n)) n++;
     }
     fclose(page);
     return text;
@@ -147,8 +158,10 @@ static int types_and_passes(const struct lesson *l, struct lesson_answer right)
     size_t n = 0;
     for (size_t i = 0; i < right.count; i++)
         n += (size_t)snprintf(line + n, sizeof line - n, "%s%.10g", i ? " " : "", right.value[i]);
+    if (l->unit && !strcmp(l->unit, "percent")) strcpy(line + n, "%");
     struct lesson_answer said = {0, {0}};
-    return lesson_read(l, line, &said) == LESSON_ANSWER && lesson_passes(l->tolerance, right, said)
+    char why[LESSON_WHY];
+    return lesson_read(l, line, &said, why) == LESSON_ANSWER && lesson_passes(l->tolerance, right, said)
         && lesson_error(l->kind, right, said) < 1e-6;
 }
 
@@ -171,8 +184,9 @@ static int check_problem(const struct lesson *l, uint64_t seed)
     for (size_t i = 0; good && i < right.count; i++) {
         double value = right.value[i];
         good = isfinite(value) && value == again.value[i];
-        if (l->kind == LESSON_CHOICE || l->kind == LESSON_EXPERTS)
+        if (l->kind == LESSON_CHOICE || l->kind == LESSON_EXPERTS || l->kind == LESSON_SET)
             good &= value == floor(value) && value >= 0 && value <= 999999;
+        if (l->kind == LESSON_SET && i) good &= value > right.value[i - 1];
         if (l->kind == LESSON_CHOICE)
             good &= value >= 1 && value <= 6 && l->options[(int)value - 1];
     }
@@ -182,6 +196,7 @@ static int check_problem(const struct lesson *l, uint64_t seed)
         struct lesson_answer wrong = l->mistakes[i].solve(seed);
         if (!wrong.count) continue; /* this problem does not let it show */
         good &= !lesson_passes(l->tolerance, right, wrong);
+        good &= types_and_passes(l, wrong);
         int known = 0; /* an earlier mistake may have led to the same */
         for (size_t j = 0; j < i; j++)
             known |= lesson_passes(l->tolerance, l->mistakes[j].solve(seed), wrong);

@@ -12,7 +12,7 @@
 
 extern const struct lesson_table lessons5;
 
-static void program(void) { check_program(5); }
+static void program(void) { check_program(5, ""); }
 static void lessons(void) { check_lessons(&lessons5, 200, ""); }
 
 /* A batch with skewed random logits, some of its tokens padding, routed and filled. */
@@ -191,6 +191,24 @@ static void first_choices_first(void)
     capacity_fill(&c, &routes, 1, CAPACITY_PROBABILITY, p);
     CU_ASSERT(c.slot[0] == CAPACITY_DROPPED && c.slot[3] == 0);
     routes_free(&routes), capacity_free(&c);
+}
+
+/* Every third token gives the one expert NaN: slots for the others serve them all. */
+static void nan_goes_last(void)
+{
+    enum { T = 99 };
+    struct random r = check_random();
+    struct matrix p = check_matrix(&r, T, 1, 1);
+    struct routes routes = routes_new(T, 1, 1);
+    struct capacity c = capacity_new(T, 1, 1);
+    for (size_t t = 0; t < T; t += 3) p.at[t] = (real)NAN;
+    routes_select(&routes, p);
+    matrix_clear(routes.gate), row_add(routes.gate.at, 1, p.at, T);
+    for (int gate = 0; gate < 2; gate++) {
+        capacity_fill(&c, &routes, T - T / 3, gate ? CAPACITY_GATE : CAPACITY_PROBABILITY, p);
+        for (size_t t = 0; t < T; t++) CU_ASSERT_EQUAL(c.slot[t] == CAPACITY_DROPPED, t % 3 == 0);
+    }
+    matrix_free(&p), routes_free(&routes), capacity_free(&c);
 }
 
 /* The kept gate is 0 to the last digit: nothing to share out in proportion. */
@@ -455,6 +473,7 @@ static void slots_of_others(void)
         CU_ASSERT_EQUAL(slots_of(rows[i].name, 1.1, 100, 1, 2), rows[i].tenth);
         CU_ASSERT_STRING_EQUAL(conventions[i].name, rows[i].name);
     }
+    CU_ASSERT_EQUAL(slots_of("tutel", 1.25, 65, 4, 8), 44); /* 4 times 11, of 11.25 */
 }
 
 /* A batch of the module: exact loads are counts, and whoever another order would
@@ -478,6 +497,11 @@ static void skewed_batches(void)
         }
         CU_ASSERT(wanted == tokens * top_k && s.count.choices == wanted);
         CU_ASSERT_DOUBLE_EQUAL(s.dropped, (double)s.count.dropped / (double)wanted, 1e-12);
+        double refused = 0;
+        for (size_t i = 0; i < wanted; i++)
+            if (s.capacity.slot[i] == CAPACITY_DROPPED)
+                refused += (double)matrix_row(s.p, i / top_k)[s.routes.expert[i]] / (double)s.count.dropped;
+        CU_ASSERT_DOUBLE_EQUAL(s.refused, refused, 1e-6);
         CU_ASSERT_EQUAL(skew_moved(&s, CAPACITY_POSITION), 0);
         size_t said = skew_moved(&s, CAPACITY_TOKENS), moved = 0, *before = malloc(wanted * sizeof *before);
         CU_ASSERT_PTR_NOT_NULL_FATAL(before);
@@ -655,6 +679,7 @@ SUITE(5) {
     check_case("the first in line are kept, in all four orders", right_ones_kept);
     check_case("equal probabilities: position decides", ties_by_position);
     check_case("first choices first, NaN last", first_choices_first);
+    check_case("whatever number it is, it goes before NaN", nan_goes_last);
     check_case("kept gates of zero", gates_of_zero);
     check_case("a gate that is NaN stays visible", gates_of_nan);
     check_case("token by token, the first token gets all it wants", token_by_token);

@@ -19,95 +19,202 @@
 #include "check.h"
 #include "progress.h"
 
+extern const struct lesson_table lessons3;
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 /* ---- What people type ---- */
 
 static const struct lesson number = {.id = "1.1", .unit = "rows", .kind = LESSON_NUMBER};
+static const struct lesson measured = {.id = "1.5", .tolerance = 0.01, .kind = LESSON_NUMBER};
+static const struct lesson share = {.id = "1.4", .unit = "percent", .tolerance = 1, .kind = LESSON_NUMBER};
 static const struct lesson experts = {.id = "1.2", .kind = LESSON_EXPERTS};
+static const struct lesson set = {.id = "1.6", .kind = LESSON_SET};
 static const struct lesson choice = {.id = "1.3", .kind = LESSON_CHOICE, .options = {"a", "b", "c"}};
+
+static void reads(const struct lesson *lesson, const char *line, double value)
+{
+    struct lesson_answer got = {0, {0}};
+    char why[LESSON_WHY] = "";
+    int good = lesson_read(lesson, line, &got, why) == LESSON_ANSWER && got.count == 1
+        && fabs(got.value[0] - value) <= 1e-15 * fabs(value);
+    CU_ASSERT(good);
+    if (!good) printf("\n    '%s' was read as %g, %s", line, got.value[0], why);
+}
+
+/* Not read, no answer set, and all words of the reason said. */
+static void refuses(const struct lesson *lesson, const char *line, const char *reason)
+{
+    struct lesson_answer got = {7, {0}};
+    char why[LESSON_WHY] = "";
+    int good = lesson_read(lesson, line, &got, why) == LESSON_UNREADABLE && got.count == 7
+        && *why && strstr(why, reason);
+    CU_ASSERT(good);
+    if (!good) printf("\n    '%s' was read, or refused with '%s'", line, why);
+}
 
 static void numbers_as_written(void)
 {
     static const struct { const char *line; double value; } read[] = {
         {"0.13", 0.13}, {"13%", 0.13}, {"1/8", 0.125}, {"6.5e-2", 0.065}, {".5", 0.5}, {"5.", 5},
-        {"-3", -3}, {"+3", 3}, {" 1 / 8\t\r\n", 0.125}, {"13 %", 0.13}, {"150 rows", 150},
-        {"150rows", 150}, {"1E3", 1000}, {"-1/8", -0.125}, {"0", 0}, {"007", 7}, {"1/0.5", 2},
+        {"-3", -3}, {"+3", 3}, {" 1 / 8\t\r\n", 0.125}, {"13 %", 0.13},
+        {"1E3", 1000}, {"-1/8", -0.125}, {"0", 0}, {"007", 7}, {"1/0.5", 2},
         {"25600", 25600}, {"1e-400", 0},
     };
-    for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
-        struct lesson_answer got = {0, {0}};
-        int good = lesson_read(&number, read[i].line, &got) == LESSON_ANSWER && got.count == 1
-            && fabs(got.value[0] - read[i].value) <= 1e-15 * fabs(read[i].value);
-        CU_ASSERT(good);
-        if (!good) printf("\n    '%s' was read as %g", read[i].line, got.value[0]);
-    }
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++) reads(&measured, read[i].line, read[i].value);
+    static const char *const units[] = {"150 rows", "150rows", "150 row", "150 Rows", "150"};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) reads(&number, units[i], 150);
 }
 
-/* Where percent are asked for, 13% is 13. */
+/* As the page prints them, 16,384, and as they are worked out. */
+static void thousands_and_products(void)
+{
+    static const struct { const char *line; double value; } read[] = {
+        {"25,600", 25600}, {"25 600", 25600}, {"16,384", 16384}, {"1,125", 1125}, {"-1,125", -1125},
+        {"1,234,567", 1234567}, {"1 234 567", 1234567}, {"1,234.5", 1234.5}, {"25,600 rows", 25600},
+        {"25 600rows", 25600}, {"4*40*160", 25600}, {"4 * 40 * 160 rows", 25600}, {"3*4/12", 1},
+        {"1,280*20", 25600}, {"51,200/2", 25600}, {"51 200 / 2", 25600}, {"2*12,800", 25600},
+        {"-2*3", -6}, {"100,000,000,000", 1e11}, {"999,999", 999999},
+    };
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++) reads(&number, read[i].line, read[i].value);
+    static const char *const comma[] = {"0,13", "0,125", "1,5", "25,60", "25,6000", "1234,567", "25,600,1",
+        "1.234,5", "25 600,5", ",5", "1,", "1,234,56", "1e3,000", "0,000"};
+    for (size_t i = 0; i < sizeof comma / sizeof *comma; i++) {
+        refuses(&number, comma[i], "a fraction has a point");
+        refuses(&measured, comma[i], "a fraction has a point");
+    }
+    static const char *const two[] = {"1 2", "25 60", "1234 567", "0 125", "0.123 456", "25  600", "1 234,567"};
+    for (size_t i = 0; i < sizeof two / sizeof *two; i++) {
+        struct lesson_answer got;
+        char why[LESSON_WHY];
+        CU_ASSERT(lesson_read(&number, two[i], &got, why) == LESSON_UNREADABLE);
+        CU_ASSERT(lesson_read(&measured, two[i], &got, why) == LESSON_UNREADABLE);
+    }
+    /* Where something is measured, one comma could be either. */
+    refuses(&measured, "1,125", "1,125 could be 1125 or 1.125");
+    refuses(&measured, "2*25,600", "25,600 could be 25600 or 25.600");
+    reads(&measured, "1 125", 1125);
+    reads(&measured, "1,234,567", 1234567);
+    reads(&measured, "1,125.5", 1125.5);
+    refuses(&number, "1/8/2", "one number ends a fraction");
+    refuses(&number, "3/2*4", "one number ends a fraction");
+    refuses(&number, "1/8%", "one number ends a fraction");
+    refuses(&number, "2*", "no number");
+    refuses(&number, "*2", "no number");
+    refuses(&number, "2**3", "no number");
+    refuses(&measured, "1e300*1e300", "too large");
+}
+
+/* Where percent are asked for, 13% is 13, and a share is asked back. */
 static void percent(void)
 {
-    static const struct lesson share = {.id = "1.4", .unit = "percent", .kind = LESSON_NUMBER};
-    static const char *const same[] = {"13", "13%", "13 %", "13 percent", "26/2"};
-    for (size_t i = 0; i < 5; i++) {
-        struct lesson_answer got = {0, {0}};
-        CU_ASSERT(lesson_read(&share, same[i], &got) == LESSON_ANSWER && got.value[0] == 13);
+    static const char *const same[] = {"13", "13%", "13 %", "13 percent", "26/2", "13.0"};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) reads(&share, same[i], 13);
+    refuses(&share, "0.673", "0.673 percent or 67.3 percent? Type 0.673% or 67.3%");
+    refuses(&share, "8/16", "0.5 percent or 50 percent?");
+    refuses(&share, "1", "1 percent or 100 percent?");
+    refuses(&share, "-0.5", "-0.5 percent or -50 percent?");
+    reads(&share, "0.673%", 0.673);
+    reads(&share, "0.673 percent", 0.673);
+    reads(&share, "1%", 1);
+    reads(&share, "1.01", 1.01);
+    reads(&share, "0", 0);
+    reads(&share, "-3", -3);
+    reads(&measured, "67.3%", 0.673);
+    /* What is counted has no shares. */
+    refuses(&number, "50%", "the answer is in rows");
+    refuses(&number, "1/8", "the answer is in rows");
+    refuses(&number, "0.999", "the answer is in rows");
+    reads(&number, "0", 0);
+    reads(&number, "12.5", 12.5);
+}
+
+/* What the prompt offers, the lesson takes. */
+static void examples(void)
+{
+    static const struct lesson nats = {.unit = "nats", .tolerance = 0.01, .kind = LESSON_NUMBER};
+    const struct lesson *const all[] = {&number, &measured, &share, &nats};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char text[200], *at;
+        snprintf(text, sizeof text, "%s", lesson_example(all[i]));
+        CU_ASSERT_PTR_NOT_NULL_FATAL((at = strstr(text, "such as ")));
+        at += strlen("such as ");
+        size_t shown = 0;
+        for (char *end; at; at = end ? end + 2 + 2 * (*end == ' ') : NULL, shown++) {
+            char *comma = strstr(at, ", "), *or = strstr(at, " or ");
+            end = comma ? comma : or;
+            char one[40];
+            snprintf(one, sizeof one, "%.*s", (int)(end ? (size_t)(end - at) : strlen(at)), at);
+            struct lesson_answer got;
+            char why[LESSON_WHY];
+            int good = lesson_read(all[i], one, &got, why) == LESSON_ANSWER;
+            CU_ASSERT(good);
+            if (!good) printf("\n    '%s' is offered and refused: %s", one, why);
+        }
+        CU_ASSERT(shown >= 2);
     }
-    CU_ASSERT_PTR_NULL(strstr(lesson_example(&share), "0.13"));
-    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&number), "0.13"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&experts), "in order"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(lesson_example(&set), "any order"));
 }
 
 static void not_numbers(void)
 {
     static const char *const bad[] = {
-        "", " ", "x", "nan", "inf", "-inf", "infinity", "0x10", "1e999", "-1e999", "1,5", "1,125",
-        "0,13", "1/", "/8", "1/0", "1/-8", "1//8", "1/8/2", "1/8%", "13%%", "1 2", "1e", "1e+", "--1",
-        "+-1", ".", "-", "e5", "1.2.3", "150 row", "150 rows rows", "1_000", "ln 3", "1e300/1e-300",
-        "\1", "1\1", "rr", "??", "quit now", "\xc2\xbd",
+        "", " ", "x", "nan", "inf", "-inf", "infinity", "0x10", "1e999", "-1e999",
+        "1/", "/8", "1/0", "1/-8", "1//8", "13%%", "1e", "1e+", "--1",
+        "+-1", ".", "-", "e5", "1.2.3", "150 rowss", "150 rows rows", "1_000", "ln 3", "1e300/1e-300",
+        "\1", "1\1", "rr", "??", "quit now", "\xc2\xbd", "13% rows", "150 ro",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct lesson_answer got = {7, {0}};
-        int good = lesson_read(&number, bad[i], &got) == LESSON_UNREADABLE && got.count == 7;
-        CU_ASSERT(good);
-        if (!good) printf("\n    '%s' was read", bad[i]);
+        refuses(&number, bad[i], "");
+        refuses(&measured, bad[i], "");
+        refuses(&share, bad[i], "");
     }
     char long_line[2000];
     memset(long_line, '1', sizeof long_line);
     long_line[sizeof long_line - 1] = '\0';
-    struct lesson_answer got;
-    CU_ASSERT(lesson_read(&number, long_line, &got) == LESSON_UNREADABLE);
+    refuses(&number, long_line, "too long");
 }
 
 static void experts_and_choices(void)
 {
     struct lesson_answer got;
+    char why[LESSON_WHY];
     static const char *const same[] = {"2 0 11", "2,0,11", "2, 0 , 11", "  02 0 011 \n"};
     for (size_t i = 0; i < 4; i++) {
-        CU_ASSERT(lesson_read(&experts, same[i], &got) == LESSON_ANSWER);
+        CU_ASSERT(lesson_read(&experts, same[i], &got, why) == LESSON_ANSWER);
         CU_ASSERT(got.count == 3 && got.value[0] == 2 && got.value[1] == 0 && got.value[2] == 11);
+        CU_ASSERT(lesson_read(&set, same[i], &got, why) == LESSON_ANSWER);
+        CU_ASSERT(got.count == 3 && got.value[0] == 0 && got.value[1] == 2 && got.value[2] == 11);
     }
-    CU_ASSERT(lesson_read(&experts, "0 1 2 3 4 5 6 7", &got) == LESSON_ANSWER && got.count == 8);
+    CU_ASSERT(lesson_read(&experts, "0 1 2 3 4 5 6 7", &got, why) == LESSON_ANSWER && got.count == 8);
+    CU_ASSERT(lesson_read(&experts, "2 2", &got, why) == LESSON_ANSWER && got.count == 2);
+    refuses(&set, "2 2", "named twice");
+    refuses(&set, "0 2 1 2", "named twice");
     static const char *const bad[] = {"", "x", "2x", "2 x", "-1", "2.0", "2,", ",2", "2,,0", "1000000",
-        "0 1 2 3 4 5 6 7 8", "2 0 x", "2/0"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        CU_ASSERT(lesson_read(&experts, bad[i], &got) == LESSON_UNREADABLE);
-    CU_ASSERT(lesson_read(&choice, " 3 ", &got) == LESSON_ANSWER && got.value[0] == 3);
+        "2 0 x", "2/0"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        refuses(&experts, bad[i], "whole numbers");
+        refuses(&set, bad[i], "whole numbers");
+    }
+    refuses(&experts, "0 1 2 3 4 5 6 7 8", "more than 8");
+    CU_ASSERT(lesson_read(&choice, " 3 ", &got, why) == LESSON_ANSWER && got.value[0] == 3);
     static const char *const none[] = {"0", "4", "a", "1.", "1 2", "11", "-1", "1)", ""};
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
-        CU_ASSERT(lesson_read(&choice, none[i], &got) == LESSON_UNREADABLE);
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) refuses(&choice, none[i], "from 1 to 3");
 }
 
-static void wishes(void)
+static void commands(void)
 {
-    static const struct { const char *line; enum lesson_heard heard; } wish[] = {
+    static const struct { const char *line; enum lesson_heard heard; } command[] = {
         {"r", LESSON_AGAIN}, {"R\n", LESSON_AGAIN}, {"?", LESSON_HINT}, {" s ", LESSON_SKIP},
         {"q\r\n", LESSON_LEAVE},
     };
-    const struct lesson *const all[] = {&number, &experts, &choice};
+    const struct lesson *const all[] = {&number, &experts, &set, &choice};
     struct lesson_answer got;
-    for (size_t i = 0; i < sizeof wish / sizeof *wish; i++)
-        for (size_t l = 0; l < 3; l++)
-            CU_ASSERT(lesson_read(all[l], wish[i].line, &got) == wish[i].heard);
+    char why[LESSON_WHY];
+    for (size_t i = 0; i < sizeof command / sizeof *command; i++)
+        for (size_t l = 0; l < sizeof all / sizeof *all; l++)
+            CU_ASSERT(lesson_read(all[l], command[i].line, &got, why) == command[i].heard);
 }
 
 static struct lesson_answer values(size_t count, double a, double b, double c)
@@ -133,6 +240,67 @@ static void judging(void)
     CU_ASSERT_EQUAL(lesson_error(LESSON_CHOICE, lesson_value(3), lesson_value(3)), 0);
     CU_ASSERT_EQUAL(lesson_error(LESSON_EXPERTS, values(2, 1, 2, 0), values(2, 1, 3, 0)), 0.5);
     CU_ASSERT_EQUAL(lesson_error(LESSON_EXPERTS, values(1, 1, 0, 0), values(2, 1, 3, 0)), 0.5);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_EXPERTS, values(2, 1, 2, 0), values(2, 2, 3, 0)), 1);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_SET, values(2, 1, 2, 0), values(2, 2, 3, 0)), 0.5);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_SET, values(1, 1, 0, 0), values(2, 0, 1, 0)), 0.5);
+    CU_ASSERT_EQUAL(lesson_error(LESSON_SET, values(3, 1, 2, 3), values(3, 1, 2, 3)), 0);
+}
+
+/* ---- What is said about an answer ---- */
+
+static void draw_nothing(uint64_t seed, FILE *out) { (void)seed, (void)out; }
+static struct lesson_answer half(uint64_t seed) { (void)seed; return lesson_value(0.5); }
+static struct lesson_answer thousand(uint64_t seed) { (void)seed; return lesson_value(1400); }
+
+/* What the terminal says about `said`. */
+static void explains(const struct lesson *row, struct lesson_answer right, struct lesson_answer said,
+                     const char *words, int there)
+{
+    struct lesson lesson = *row;
+    char text[2000] = "";
+    FILE *page = fmemopen(text, sizeof text, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(page);
+    struct terminal to = {page, 80, 0, 0};
+    lesson.trace = draw_nothing;
+    terminal_explain(&to, &lesson, 1, right, said);
+    fclose(page);
+    int good = (strstr(text, words) != NULL) == there;
+    CU_ASSERT(good);
+    if (!good) printf("\n    '%s' %s in: %s", words, there ? "is not" : "is", text);
+}
+
+static void explaining(void)
+{
+    const struct lesson choices = {.unit = "choices", .kind = LESSON_NUMBER};
+    explains(&choices, lesson_value(1), lesson_value(12), "Answer: 1 choice\n", 1);
+    explains(&choices, lesson_value(1), lesson_value(12), "You said 12 choices: not right, off by 11 "
+             "(11 times the answer)\n", 1);
+    explains(&choices, lesson_value(12), lesson_value(1), "You said 1 choice: not right, off by 11 (91.7%", 1);
+    explains(&choices, lesson_value(25600), lesson_value(307200), "off by 281600 (11 times the answer)\n", 1);
+    explains(&choices, lesson_value(25600), lesson_value(281600), "off by 256000 (10 times the answer)\n", 1);
+    explains(&choices, lesson_value(1), lesson_value(1e9), "off by 999999999 (999999999 times", 1);
+    explains(&choices, lesson_value(4), lesson_value(50), "off by 46 (11.5 times the answer)\n", 1);
+    explains(&choices, lesson_value(4), lesson_value(1e300), "You said 1e+300 choices", 1);
+    explains(&choices, lesson_value(0), lesson_value(5), "not right, off by 5\n", 1);
+    explains(&share, lesson_value(1), lesson_value(5), "Answer: 1 percent (+-1 counts as right)\n", 1);
+    explains(&measured, lesson_value(12345.678), lesson_value(12345.6), "Answer: 12345.7 (+-0.01", 1);
+    explains(&measured, lesson_value(-0.0), lesson_value(0), "Answer: 0 (", 1);
+    explains(&measured, lesson_value(0.5), lesson_value(0.50001), ": right, off by 1e-05", 1);
+    explains(&measured, lesson_value(0.5), lesson_value(0.5000001), ": right\n", 1);
+    explains(&experts, values(3, 1, 2, 3), values(3, 3, 2, 1), "not right, 1 of 3 in place\n", 1);
+    explains(&set, values(3, 1, 2, 3), values(3, 1, 2, 3), "1 2 3: right\n", 1);
+    explains(&set, values(3, 1, 2, 3), values(3, 0, 2, 3), "not right, 2 of 3 found\n", 1);
+    explains(&set, values(3, 1, 2, 3), values(2, 1, 3, 0), "not right, 2 of 3 found\n", 1);
+
+    /* A mistake is named if it was made, not if it is near a measured answer. */
+    const struct lesson coins = {.tolerance = 0.1, .mistakes = {{"Coin flips.", half}}};
+    explains(&coins, lesson_value(0.72), lesson_value(0.5), "Coin flips.", 1);
+    explains(&coins, lesson_value(0.72), lesson_value(0.505), "Coin flips.", 1);
+    explains(&coins, lesson_value(0.72), lesson_value(0.6), "Coin flips.", 0);
+    explains(&coins, lesson_value(0.72), lesson_value(0.45), "Coin flips.", 0);
+    const struct lesson slots = {.mistakes = {{"Rounded down.", thousand}}};
+    explains(&slots, lesson_value(1500), lesson_value(1400), "Rounded down.", 1);
+    explains(&slots, lesson_value(1500), lesson_value(1401), "Rounded down.", 0);
 }
 
 static void corpus(void)
@@ -218,6 +386,14 @@ static void records_are_lines(void)
     };
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
         CU_ASSERT(!record_read(&read, strange[i]));
+    record.kind = LESSON_SET;
+    record_write(line, &record);
+    line[strlen(line) - 1] = '\0';
+    CU_ASSERT(strstr(line, " set 0,1,2") && record_read(&read, line) && read.kind == LESSON_SET);
+    record.said.value[7] = 6;
+    record_write(line, &record);
+    line[strlen(line) - 1] = '\0';
+    CU_ASSERT(!record_read(&read, line)); /* no set */
 }
 
 static void record_paths(void)
@@ -231,15 +407,22 @@ static void record_paths(void)
     CU_ASSERT_STRING_EQUAL(file.path, "/b/.local/state/where-tokens-go/predictions");
     record_open(&file, NULL, "/b");
     CU_ASSERT_STRING_EQUAL(file.path, "/b/.local/state/where-tokens-go/predictions");
-    record_open(&file, NULL, NULL);
-    CU_ASSERT_STRING_EQUAL(file.path, "");
+    CU_ASSERT_PTR_NULL(file.nowhere);
+    static const char *const homes[] = {NULL, "", "relative", "./here"};
+    for (size_t i = 0; i < 4; i++) {
+        record_open(&file, homes[i], homes[i]);
+        CU_ASSERT_STRING_EQUAL(file.path, "");
+        CU_ASSERT(file.nowhere && strstr(file.nowhere, "absolute"));
+    }
     CU_ASSERT_EQUAL(record_append(&file, "kept\n"), ENOENT);
     CU_ASSERT(file.length == 5 && !memcmp(file.waiting, "kept\n", 5));
     char long_path[6000];
     memset(long_path, '/', sizeof long_path);
     long_path[sizeof long_path - 1] = '\0';
-    record_open(&file, long_path, NULL);
-    CU_ASSERT_STRING_EQUAL(file.path, "");
+    record_open(&file, long_path, "/b"); /* not elsewhere than was asked */
+    CU_ASSERT(!*file.path && file.nowhere && strstr(file.nowhere, "XDG_STATE_HOME is too long"));
+    record_open(&file, NULL, long_path);
+    CU_ASSERT(!*file.path && file.nowhere && strstr(file.nowhere, "HOME is too long"));
 }
 
 struct lines { size_t count, good, numbers; };
@@ -283,6 +466,35 @@ static void appending(void)
     CU_ASSERT_EQUAL(record_append(&file, whole), 0);
     lines = lines_in(&file);
     CU_ASSERT(lines.count == 7 && lines.good == 5);
+    remove_folder();
+}
+
+/* As editors elsewhere leave a file: a mark in front, carriage returns, both. */
+static void other_editors(void)
+{
+    static struct record_file file;
+    static const char *const ways[] = {
+        "sed 's/$/\\r/' plain", "{ printf '\\357\\273\\277'; cat plain; }",
+        "{ printf '\\357\\273\\277'; sed 's/$/\\r/' plain; }",
+        "{ printf '\\357\\273\\277\\r\\n\\r\\n'; cat plain; }", "{ sed 's/$/\\r/' plain | head -c -1; }",
+        "{ head -c -1 plain; printf '\\r'; }"};
+    make_folder();
+    record_open(&file, folder, NULL);
+    for (int i = 0; i < 2; i++) CU_ASSERT_EQUAL(record_append(&file, whole), 0);
+    in_folder("mv where-tokens-go/predictions plain");
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char command[200];
+        snprintf(command, sizeof command, "%s >where-tokens-go/predictions", ways[i]);
+        in_folder(command);
+        struct lines lines = lines_in(&file);
+        CU_ASSERT(lines.count == 2 && lines.good == 2);
+        CU_ASSERT_EQUAL(record_append(&file, whole), 0);
+        CU_ASSERT_EQUAL(lines_in(&file).good, 3);
+    }
+    /* Elsewhere than there they are no part of a record. */
+    in_folder("{ printf '\\n\\357\\273\\277'; cat plain; sed 's/$/\\r\\r/' plain; } >where-tokens-go/predictions");
+    struct lines lines = lines_in(&file);
+    CU_ASSERT(lines.count == 4 && lines.good == 1);
     remove_folder();
 }
 
@@ -364,8 +576,13 @@ static void no_place_to_write(void)
     CU_ASSERT_EQUAL(record_each(&file, &lines, count_line), EINVAL);
     CU_ASSERT_EQUAL(file.length, strlen(whole));
     for (size_t i = 0; i < RECORD_WAITING / strlen(whole) + 2; i++) record_append(&file, whole);
+    size_t waiting = file.length;
     CU_ASSERT_EQUAL(record_append(&file, whole), ENOBUFS);
-    CU_ASSERT(file.length <= RECORD_WAITING);
+    CU_ASSERT(file.length == waiting && waiting <= RECORD_WAITING);
+    /* Full, but now there is a place: all are written, and the new one is taken. */
+    in_folder("rm b/where-tokens-go/predictions");
+    CU_ASSERT_EQUAL(record_append(&file, whole), 0);
+    CU_ASSERT_EQUAL(lines_in(&file).good, waiting / strlen(whole) + 1);
     remove_folder();
 }
 
@@ -432,21 +649,21 @@ static void says(const struct check_output *got, const char *words)
 static void answers_from_a_pipe(void)
 {
     make_folder();
-    struct check_output got = predict("0.125\n2 2 1 0 3\n0.5833\n150\n38\n", "3");
+    struct check_output got = predict("0.125\n2 3 1 1 1\n0.25\n150\n-24\n150\n", "3");
     CU_ASSERT_EQUAL(got.status, 0);
-    CU_ASSERT_EQUAL(times(got.out, ": right"), 5);
-    CU_ASSERT_EQUAL(times(got.out, ", as on the page"), 5);
+    CU_ASSERT_EQUAL(times(got.out, ": right"), 6);
+    CU_ASSERT_EQUAL(times(got.out, ", as on the page"), 6);
     CU_ASSERT(!strchr(got.out, '\033') && !*got.err);
-    says(&got, "5 predictions recorded");
+    says(&got, "6 predictions recorded");
     check_free(&got);
-    CU_ASSERT_EQUAL(recorded(), 5);
+    CU_ASSERT_EQUAL(recorded(), 6);
 
     /* Known by now: other numbers than the page's. */
     got = predict("", "3.1");
     CU_ASSERT(!strstr(got.out, "as on the page"));
     CU_ASSERT_EQUAL(got.status, 0);
     check_free(&got);
-    CU_ASSERT_EQUAL(recorded(), 5);
+    CU_ASSERT_EQUAL(recorded(), 6);
 
     /* One seed, one problem. */
     struct check_output one = predict("r\nr\nq\n", "3.1 --seed 7"), two = predict("r\nr\nq\n", "--seed=7 3.1");
@@ -461,7 +678,7 @@ static void dialogue(void)
 {
     make_folder();
     struct check_output got = predict("nonsense\n\n?\n?\n?\n?\n7/8", "3.1 --seed 1");
-    CU_ASSERT_EQUAL(times(got.out, "Not counted."), 2);
+    CU_ASSERT_EQUAL(times(got.out, "Not counted: that is no number. Predict: a"), 2);
     CU_ASSERT_EQUAL(times(got.out, "Hint "), 3);
     says(&got, "There are no more hints");
     says(&got, "You said 0.875: not right, off by 0.75 (600% of the answer)\n");
@@ -475,15 +692,15 @@ static void dialogue(void)
     CU_ASSERT_EQUAL(recorded(), 1);
 
     /* After an answer: r for other numbers, else the next question's answer. */
-    got = predict("0.125\nr\ns\n2 2 1 0 3\nq\n", "3 --seed 1");
-    CU_ASSERT_EQUAL(times(got.out, "3.1 Most experts"), 2);
+    got = predict("2 3 1 1 1\nr\ns\n0.25\nq\n", "3 --seed 1");
+    CU_ASSERT_EQUAL(times(got.out, "3.2 Switch"), 2);
     CU_ASSERT_EQUAL(times(got.out, ": right"), 2);
     check_free(&got);
     CU_ASSERT_EQUAL(recorded(), 3);
 
     /* Anything may come through a pipe. */
     got = predict("\\000\\001\\377\\n0.125\\000\\n", "3.1 --seed 1");
-    CU_ASSERT(got.status == 0 && times(got.out, "Not counted.") == 2);
+    CU_ASSERT(got.status == 0 && times(got.out, "Not counted: ") == 2);
     check_free(&got);
     char command[300];
     snprintf(command, sizeof command, "head -c 100000 /dev/urandom | XDG_STATE_HOME=%s/x %s/predict 3",
@@ -498,7 +715,7 @@ static void dialogue(void)
 static void bad_arguments(void)
 {
     static const char *const bad[] = {"9", "3.9", "x", "3 4", "3.", "--seed", "--seed x", "--seed -1",
-        "--plain=1", "--progress=1", "--values", "--lessons", "--data x", "-h", "''", "LESSON"};
+        "--plain=1", "--progress=1", "3.1 3.9", "--values", "--lessons", "--data x", "-h", "''", "LESSON"};
     make_folder();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct check_output got = predict("", bad[i]);
@@ -506,6 +723,12 @@ static void bad_arguments(void)
         CU_ASSERT(good);
         if (!good) printf("\n    predict %s: exit %d\n%s%s", bad[i], got.status, got.out, got.err);
         check_free(&got);
+    }
+    static const char *const two[] = {"3.2 3.3", "3.2 --seed 4 3.3", "--seed 4 3.2 --plain 3.3", "3.2 3.3 3.4"};
+    for (size_t i = 0; i < sizeof two / sizeof *two; i++) {
+        struct check_output twice = predict("", two[i]);
+        CU_ASSERT(twice.status == 2 && strstr(twice.err, "3.3 comes after 3.2"));
+        check_free(&twice);
     }
     struct check_output got = predict("", "--help");
     CU_ASSERT(got.status == 0 && !*got.err);
@@ -540,20 +763,29 @@ static void nothing_blocks(void)
     char command[600];
     make_folder();
     in_folder("touch taken && mkdir -p full/where-tokens-go && ln -s /dev/full full/where-tokens-go/predictions");
-    static const char *const homes[] = {"env -u XDG_STATE_HOME -u HOME", "env XDG_STATE_HOME=%s/taken",
-        "env XDG_STATE_HOME=%s/full", "env -u XDG_STATE_HOME HOME=/proc/none"};
+    static const struct { const char *env, *why; } homes[] = {
+        {"env -u XDG_STATE_HOME -u HOME", "neither XDG_STATE_HOME nor HOME is an absolute path"},
+        {"env -u XDG_STATE_HOME HOME=here", "neither XDG_STATE_HOME nor HOME is an absolute path"},
+        {"env XDG_STATE_HOME=%s/taken", "Not a directory"}, {"env XDG_STATE_HOME=%s/full", "No space"},
+        {"env -u XDG_STATE_HOME HOME=/proc/none", "No such file"},
+        {"env XDG_STATE_HOME=/$(printf %%05000d 0)", "XDG_STATE_HOME is too long"}};
     for (size_t i = 0; i < sizeof homes / sizeof *homes; i++) {
         char env[200];
-        snprintf(env, sizeof env, homes[i], folder);
-        snprintf(command, sizeof command, "printf '0.125\\n2 2 1 0 3\\n' | %s %s/predict 3 --seed 1", env,
+        snprintf(env, sizeof env, homes[i].env, folder);
+        snprintf(command, sizeof command, "printf '0.125\\n2 3 1 1 1\\n' | LC_ALL=C %s %s/predict 3 --seed 1", env,
                  CHECK_BUILD);
         struct check_output got = check_run(command);
-        CU_ASSERT(got.status == 0 && times(got.out, ": right") == 2);
+        CU_ASSERT(got.status == 1 && times(got.out, ": right") == 2);
+        says(&got, "No prediction was recorded.\n");
         CU_ASSERT_EQUAL(times(got.err, "cannot record"), 1);
+        int told = strstr(got.err, homes[i].why) != NULL;
+        CU_ASSERT(told);
+        if (!told) printf("\n    '%s' is not in:\n%s", homes[i].why, got.err);
         CU_ASSERT_EQUAL(times(got.err, " number 0.125 was 0.125"), 1); /* handed over */
-        CU_ASSERT_EQUAL(times(got.err, " experts 2,2,1,0,3 was"), 1);
+        CU_ASSERT_EQUAL(times(got.err, " experts 2,3,1,1,1 was"), 1);
         check_free(&got);
     }
+    CU_ASSERT(access("here", F_OK)); /* nothing under a relative HOME */
     /* Nobody reads, or the output's disk is full: the prediction is kept. */
     snprintf(command, sizeof command, "echo 0.125 | XDG_STATE_HOME=%s %s/predict 3.1 >/dev/full", folder,
              CHECK_BUILD);
@@ -564,13 +796,78 @@ static void nothing_blocks(void)
     remove_folder();
 }
 
+/* More than can wait: every line is in the file or handed over. */
+static void nothing_dropped(void)
+{
+    enum { ANSWERS = 1300 };
+    char command[600];
+    make_folder();
+    in_folder("mkdir where-tokens-go && ln -s /dev/full where-tokens-go/predictions");
+    snprintf(command, sizeof command, "yes \"$(printf '0.125\\nr')\" | head -n %d | "
+        "XDG_STATE_HOME=%s %s/predict 3.1 --seed 1", 2 * ANSWERS, folder, CHECK_BUILD);
+    struct check_output got = check_run(command);
+    CU_ASSERT_EQUAL(got.status, 1);
+    CU_ASSERT_EQUAL(times(got.out, "You said "), ANSWERS);
+    CU_ASSERT_EQUAL(times(got.err, " number 0.125 was "), ANSWERS);
+    CU_ASSERT_EQUAL(times(got.err, "not recorded"), 2);
+    says(&got, "No prediction was recorded.\n");
+    check_free(&got);
+    remove_folder();
+}
+
+/* What is not done, then what was wrong, then the rest; each in the book's order. */
+static void what_comes_next(void)
+{
+    make_folder();
+    struct check_output got = predict("q\n", "");
+    says(&got, "1.1 A dense");
+    CU_ASSERT_EQUAL(got.status, 0);
+    check_free(&got);
+    got = predict("0.125\n2 3 1 1 2\nq\n", "3"); /* right, wrong */
+    CU_ASSERT(times(got.out, ": right") == 1 && times(got.out, ": not right") == 1);
+    check_free(&got);
+    got = predict("s\ns\ns\ns\ns\ns\ns\ns\n", "3");
+    static const char *const order[] = {"3.3 ", "3.4 ", "3.5 ", "Once more, since your last answer was not right",
+        "3.2 ", "3.1 "};
+    const char *at = got.out;
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        at = at ? strstr(at, order[i]) : NULL;
+        CU_ASSERT_PTR_NOT_NULL(at);
+    }
+    CU_ASSERT_EQUAL(times(got.out, "Once more"), 1);
+    check_free(&got);
+    got = predict("2 3 1 1 1\n", "3.2 --seed 1"); /* named: as it is; and now right */
+    CU_ASSERT(!strstr(got.out, "Once more") && times(got.out, ": right") == 1);
+    check_free(&got);
+    got = predict("s\ns\ns\ns\ns\ns\ns\ns\n", "3");
+    CU_ASSERT(!strstr(got.out, "Once more") && times(got.out, " minutes, seed ") == lessons3.count);
+    check_free(&got);
+    in_folder("{ for i in 1 2 3 4; do echo 2026-05-01T18:00:00Z 1.$i seed 1 number 1 was 1 within 0 hints 0; done; } "
+              ">where-tokens-go/predictions");
+    got = predict("q\n", "");
+    says(&got, "2.1 "); /* not 1.1 each time */
+    CU_ASSERT(!strstr(got.out, "1.1 "));
+    check_free(&got);
+    remove_folder();
+}
+
+static const char *of_chapter3(size_t done, int minutes)
+{
+    static char text[80];
+    int most = 0;
+    for (size_t i = 0; i < lessons3.count; i++) most += lessons3.rows[i].minutes;
+    snprintf(text, sizeof text, "%zu of %zu done, %d of %d min", done, lessons3.count, minutes, most);
+    return text;
+}
+
 static void progress_of_a_damaged_file(void)
 {
     make_folder();
     struct check_output got = predict("", "--progress");
     CU_ASSERT_EQUAL(got.status, 0);
-    says(&got, "No predictions yet");
-    says(&got, "0 of 5 done, 0 of 33 min");
+    says(&got, "No predictions yet. Type: make predict\n");
+    CU_ASSERT(!strstr(got.out, "where-tokens-go")); /* no file, none is named */
+    says(&got, of_chapter3(0, 0));
     check_free(&got);
 
     in_folder("mkdir where-tokens-go && { "
@@ -585,11 +882,13 @@ static void progress_of_a_damaged_file(void)
     CU_ASSERT(got.status == 0 && !*got.err);
     says(&got, "3.1    6 min done    1 of 2      52%");
     says(&got, "3.2    6 min done    1 of 1       0%");
-    says(&got, "2 of 5 done, 12 of 33 min; 2 of 3 right (67%), median 4% off");
+    says(&got, of_chapter3(2, 12));
+    says(&got, "min; 2 of 3 right (67%), median 4% off");
     says(&got, "Line 2 is no prediction: not mine\n");
     says(&got, "Line 5 is no prediction: ?[2Jboo\n");
     says(&got, "Line 8 is no prediction: 2026-05-04T18:00:00Z 3.2 se\n");
-    says(&got, "Of lessons that this book lacks: 1 prediction(s).");
+    says(&got, "Of lessons that this book lacks: 1 prediction.\n");
+    says(&got, "They are in /tmp/tokens.");
     says(&got, "2026-05-02     2-2                                      0%");
     says(&got, "2026-05-04     4-4     ############################## 100%");
     CU_ASSERT(!strchr(got.out, '\033'));
@@ -599,12 +898,26 @@ static void progress_of_a_damaged_file(void)
 
     in_folder("for i in 1 2 3 4 5 6 7 8 9 10; do echo a; echo b; echo c; done >where-tokens-go/predictions");
     got = predict("", "--progress");
-    says(&got, "Line 20 is no prediction: b\nand 10 lines more\n");
+    says(&got, "Line 20 is no prediction: b\nand so are 10 more\n");
+    says(&got, "These lines are in /tmp/tokens.");
     check_free(&got);
     in_folder("rm where-tokens-go/predictions && mkdir where-tokens-go/predictions");
     got = predict("", "--progress");
     CU_ASSERT(got.status == 1 && strstr(got.err, "cannot read"));
-    says(&got, "0 of 5 done, 0 of 33 min");
+    says(&got, of_chapter3(0, 0));
+    check_free(&got);
+    remove_folder();
+}
+
+/* One wild guess is no reason for 1e+05%. */
+static void progress_in_plain_numbers(void)
+{
+    make_folder();
+    in_folder("mkdir where-tokens-go && echo 2026-05-01T18:00:00Z 3.1 seed 1 number 125 was 0.125 within 0 hints 0 "
+              ">where-tokens-go/predictions");
+    struct check_output got = predict("", "--progress");
+    says(&got, "0 of 1 right (0%), median over 999% off");
+    CU_ASSERT(!strstr(got.out, "e+"));
     check_free(&got);
     remove_folder();
 }
@@ -813,15 +1126,19 @@ static void plain_terminals(void)
 
 SUITE(A) {
     check_case("numbers are read as people write them", numbers_as_written);
-    check_case("percent where they are asked for", percent);
-    check_case("what is no number, or could be two, is not read", not_numbers);
-    check_case("experts in order, choices by number", experts_and_choices);
-    check_case("wishes are one letter", wishes);
+    check_case("thousands and products are read", thousands_and_products);
+    check_case("percent where they are asked for, and never a share for percent", percent);
+    check_case("what is no number, or could be two, is refused with a reason", not_numbers);
+    check_case("experts in order or as a set, choices by number", experts_and_choices);
+    check_case("what the prompt offers is read", examples);
+    check_case("commands are one letter", commands);
     check_case("an answer is right within the tolerance", judging);
+    check_case("verdicts are plain, and a mistake is named if it was made", explaining);
     check_case("odd answers and files break no promise", corpus);
     check_case("a record is a line, and only a whole line is a record", records_are_lines);
     check_case("the file is where XDG says", record_paths);
     check_case("lines are appended behind whatever there is", appending);
+    check_case("carriage returns and a byte order mark lose no line", other_editors);
     check_case("a full disk loses no line", full_disk);
     check_case("half a line is written again, whole, and none twice", half_a_line);
     check_case("nowhere to write blocks nothing", no_place_to_write);
@@ -830,8 +1147,11 @@ SUITE(A) {
     check_case("hints, skips, nonsense, zero bytes", dialogue);
     check_case("arguments that it cannot use", bad_arguments);
     check_case("a prediction is recorded before the answer shows", recorded_before_shown);
-    check_case("no home, full disks: told, and the lesson goes on", nothing_blocks);
+    check_case("no home, full disks: told, the lesson goes on, and the exit says it", nothing_blocks);
+    check_case("what cannot be recorded is never dropped", nothing_dropped);
+    check_case("first what is not done, then what was wrong", what_comes_next);
     check_case("progress counts what it can, names what it cannot", progress_of_a_damaged_file);
+    check_case("progress prints plain numbers", progress_in_plain_numbers);
     check_case("a terminal: keys, colors, no second guess", typed_lessons);
     check_case("a terminal: end of input", end_of_input);
     check_case("a terminal: Ctrl-C loses nothing", ctrl_c);

@@ -47,9 +47,42 @@ static void trained_once(void)
     weights_free(&pair), charlm_free(&here), charlm_free(&built);
 }
 
+/* Whatever stands in an argument, a message is one line that moves no cursor. */
+static void plain_messages(void)
+{
+    struct check_output got = check_run(CHECK_BUILD "/chapter1 \"$(printf '\\033[31m\\n-x\\177')\"");
+    CU_ASSERT(got.status == 2 && strstr(got.err, "?[31m?-x? is not an option"));
+    for (const char *c = got.err; *c; c++)
+        CU_ASSERT((unsigned char)*c >= ' ' || (*c == '\n' && !c[1]));
+    check_free(&got);
+}
+
+/* What could not be written is said, whoever wrote it. */
+static void full_disks(void)
+{
+    static const char *const outputs[] = {"--help", "--version", "--values", "--lessons", ""};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        char command[100];
+        snprintf(command, sizeof command, CHECK_BUILD "/chapter2 %s >/dev/full", outputs[i]);
+        struct check_output got = check_run(command);
+        CU_ASSERT(got.status == 1 && strstr(got.err, "could not be written in full"));
+        check_free(&got);
+    }
+}
+
+static void denormal(void)
+{
+    struct check_output got = check_run(CHECK_BUILD "/chapter2 --scale 1e-320 --values");
+    CU_ASSERT(got.status == 0 && !*got.err);
+    check_free(&got);
+}
+
 SUITE(B)
 {
     check_case("a broken contract says where and what, and aborts", stopping);
     check_case("room is never NULL and all zero", rooms);
+    check_case("a message is one line, whatever was typed", plain_messages);
+    check_case("a full disk is noticed by every output", full_disks);
+    check_case("a number too small to be normal is a number", denormal);
     check_case("the trained vectors are what training gives, to the last bit", trained_once);
 }

@@ -9,7 +9,6 @@ static real w[HAND_WIDTH * HAND_EXPERTS] = {
     2, 0, 1, 0,  0, 2, 0, 1,  0, 1, 2, 0,  1, 0, 0, 2,
 };
 
-/* view the example's numbers */
 struct matrix hand_x(void)
 {
     return (struct matrix){HAND_TOKENS, HAND_WIDTH, x};

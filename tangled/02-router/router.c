@@ -1,7 +1,22 @@
 #include <math.h>
 #include "router.h"
 
-/* make a router */
+void router_forward(const struct router *router, struct matrix logits,
+                    struct matrix x)
+{
+    matrix_expect(x, x.rows, router->w.rows, "x [T, D]");
+    matrix_expect(logits, x.rows, router->w.cols, "logits [T, E]");
+    matmul(logits, x, router->w);
+}
+
+void router_backward(const struct router *router, struct router *grad,
+                     struct matrix *dx, struct matrix dlogits,
+                     struct matrix x)
+{
+    matmul_tn(grad->w, x, dlogits);
+    if (dx) matmul_nt(*dx, dlogits, router->w);
+}
+
 struct router router_new(size_t width, size_t experts, double scale,
                          struct random *random)
 {
@@ -12,7 +27,6 @@ struct router router_new(size_t width, size_t experts, double scale,
     return router;
 }
 
-/* free and count a router */
 void router_free(struct router *router)
 {
     matrix_free(&router->w);
@@ -27,22 +41,4 @@ void router_weights(struct weights *list, const char *name,
                     struct router *value, struct router *slope)
 {
     weights_add_part(list, name, "w", value->w, slope->w);
-}
-
-/* score every expert */
-void router_forward(const struct router *router, struct matrix logits,
-                    struct matrix x)
-{
-    matrix_expect(x, x.rows, router->w.rows, "x [T, D]");
-    matrix_expect(logits, x.rows, router->w.cols, "logits [T, E]");
-    matmul(logits, x, router->w);
-}
-
-/* take the gradients of the weights and of x */
-void router_backward(const struct router *router, struct router *grad,
-                     struct matrix *dx, struct matrix dlogits,
-                     struct matrix x)
-{
-    matmul_tn(grad->w, x, dlogits);
-    if (dx) matmul_nt(*dx, dlogits, router->w);
 }

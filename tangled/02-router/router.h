@@ -1,7 +1,6 @@
 #ifndef ROUTER_H
 #define ROUTER_H
-/* The router: logits z = x W, then a softmax over each token's row.
- * T tokens, D model width, E experts. */
+/* The router: logits z = x W. T tokens, D model width, E experts. */
 #include "random.h"
 #include "weights.h"
 
@@ -14,6 +13,8 @@ struct router router_new(size_t width, size_t experts, double scale,
                          struct random *random);
 void router_free(struct router *router);
 size_t router_parameters(const struct router *router);
+void router_weights(struct weights *list, const char *name,
+                    struct router *value, struct router *slope);
 
 /* logits [T, E] from x [T, D]. */
 void router_forward(const struct router *router, struct matrix logits,
@@ -23,7 +24,5 @@ void router_forward(const struct router *router, struct matrix logits,
 void router_backward(const struct router *router, struct router *grad,
                      struct matrix *dx, struct matrix dlogits,
                      struct matrix x);
-void router_weights(struct weights *list, const char *name,
-                    struct router *value, struct router *slope);
 
 #endif

@@ -9,7 +9,7 @@
  * probabilities and its log Z NaN. */
 void softmax_rows(struct matrix p, double *log_z, struct matrix z);
 
-/* dz [T, E] from dp [T, E], the slopes of p. */
+/* dz [T, E] from dp [T, E], the slopes of p; may be the same. */
 void softmax_backward(struct matrix dz, struct matrix p,
                       struct matrix dp);
 

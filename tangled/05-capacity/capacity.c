@@ -37,7 +37,8 @@ static double place(const struct routes *routes, size_t t, size_t k,
     if (order == CAPACITY_TOKENS) before = t;
     if (order == CAPACITY_PROBABILITY)
         before = -matrix_row(p, t)[routes_expert(routes, t, k)];
-    if (order == CAPACITY_GATE) before = -matrix_row(routes->gate, t)[k];
+    if (order == CAPACITY_GATE)
+        before = -matrix_row(routes->gate, t)[k];
     return isnan(before) ? INFINITY : before;
 }
 
@@ -70,9 +71,11 @@ void capacity_fill(struct capacity *c, const struct routes *routes,
                    struct matrix probabilities)
 {
     /* refuse routes that do not fit the slots */
-    matrix_expect(((struct matrix){c->choices, c->experts, NULL}),
-                  routes->tokens * routes->top_k, routes->experts,
-                  "the slots [K T, E]");
+    if (c->choices != routes->tokens * routes->top_k
+        || c->experts != routes->experts)
+        stop("the slots [K T, E] were made for %zu x %zu, the routes are "
+             "%zu x %zu", c->choices, c->experts,
+             routes->tokens * routes->top_k, routes->experts);
     if (order == CAPACITY_PROBABILITY)
         matrix_expect(probabilities, routes->tokens, routes->experts,
                       "p [T, E]");

@@ -101,15 +101,15 @@ static const struct program_value known[] = {
 
 static void print_values(FILE *out)
 {
-    char name[40];
+    char id[40];
     double n = experts, t = tokens, most = 0;
     for (const struct convention *c = conventions; c->name; c++) {
-        snprintf(name, sizeof name, "capacity.slots_%s", c->name);
-        print_count(out, name, c->slots(factor, tokens, top_k, experts));
+        snprintf(id, sizeof id, "capacity.slots_%s", c->name);
+        print_count(out, id, c->slots(factor, tokens, top_k, experts));
     }
     for (size_t order = 0; orders[order]; order++) {
-        snprintf(name, sizeof name, "capacity.moved_%s", orders[order]);
-        print_count(out, name, skew_moved(&batch, order));
+        snprintf(id, sizeof id, "capacity.moved_%s", orders[order]);
+        print_count(out, id, skew_moved(&batch, order));
     }
     if (top_k > 1) return;
     for (size_t e = 0; e < experts; e++)
@@ -175,11 +175,11 @@ static void print_run(FILE *out)
     fprintf(out, "    T = %zu, E = %zu, K = %zu, C = %zu\n", tokens,
             experts, top_k, slots);
     for (size_t e = 0; e < experts && e < 16; e++) {
-        size_t wanted = batch.wanted[e], taken = batch.capacity.taken[e];
+        size_t want = batch.wanted[e], taken = batch.capacity.taken[e];
         fprintf(out, "    expert %-3zu wanted by %4zu  refuses %4zu  "
-                "wastes %4zu  ", e, wanted, wanted - taken,
+                "wastes %4zu  ", e, want, want - taken,
                 slots - taken);
-        print_slots(out, slots, wanted);
+        print_slots(out, slots, want);
     }
     fprintf(out, "    dropped %zu of %zu choices, %.2f %%\n",
             n->dropped, n->choices, 100 * batch.dropped);

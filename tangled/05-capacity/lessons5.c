@@ -47,23 +47,22 @@ static void trace_even(uint64_t seed, FILE *out)
 {
     struct even v = draw_even(seed);
     fprintf(out, "on the average %.4f of the tokens, one in %.1f\n"
-            "see one batch: build/chapter5 --tokens %zu --experts %zu\n",
+            "see a batch: build/chapter5 --tokens %zu --experts %zu\n",
             v.dropped, 1 / v.dropped, v.tokens, v.experts);
 }
 
-struct fine { size_t tokens, experts, slots[2]; double factor[2], mean; };
+struct fine { size_t tokens, experts, slots[2]; double cf[2], mean; };
 
 static struct fine draw_fine(uint64_t seed)
 {
     struct random r = random_seeded(seed);
     struct fine f = {.experts = 64 << random_below(&r, 3),
                      .mean = 1 + random_below(&r, 2)};
-    f.factor[0] = 1 + random_below(&r, 4) / 4.0;
-    f.factor[1] = f.factor[0] + 0.25;
+    f.cf[0] = 1 + random_below(&r, 4) / 4.0;
+    f.cf[1] = f.cf[0] + 0.25;
     f.tokens = f.mean * f.experts / FINE;
     for (size_t i = 0; i < 2; i++)
-        f.slots[i] = capacity_slots(f.factor[i], f.tokens, FINE,
-                                    f.experts);
+        f.slots[i] = capacity_slots(f.cf[i], f.tokens, FINE, f.experts);
     return f;
 }
 
@@ -82,8 +81,7 @@ static void pose_fine(uint64_t seed, FILE *out)
 {
     struct fine f = draw_fine(seed);
     fprintf(out, "T = %zu   E = %zu   K = %d   capacity factor %g, "
-            "then %g\n", f.tokens, f.experts, FINE, f.factor[0],
-            f.factor[1]);
+            "then %g\n", f.tokens, f.experts, FINE, f.cf[0], f.cf[1]);
 }
 
 static void trace_fine(uint64_t seed, FILE *out)
@@ -91,12 +89,12 @@ static void trace_fine(uint64_t seed, FILE *out)
     struct fine f = draw_fine(seed);
     fprintf(out, "mean load K T / E = %g\n", f.mean);
     for (size_t i = 0; i < 2; i++)
-        fprintf(out, "%g x %g = %g, rounded up: C = %zu\n", f.factor[i],
-                f.mean, f.factor[i] * f.mean, f.slots[i]);
+        fprintf(out, "%g x %g = %g, rounded up: C = %zu\n", f.cf[i],
+                f.mean, f.cf[i] * f.mean, f.slots[i]);
 }
 
 struct two { size_t tokens, wanted[EXPERTS], slots[2], dropped[2];
-             double factor[2], wasted[2]; };
+             int alike; double factor[2], wasted[2]; };
 
 static void fill_two(struct two *b, size_t top_k, const double *weight,
                      struct random *r)
@@ -108,7 +106,11 @@ static void fill_two(struct two *b, size_t top_k, const double *weight,
         b->slots[i] = s.capacity.slots;
         b->dropped[i] = s.count.dropped, b->wasted[i] = s.wasted;
     }
-    for (size_t e = 0; e < EXPERTS; e++) b->wanted[e] = s.wanted[e];
+    for (size_t e = 0; e < EXPERTS; e++) {
+        b->wanted[e] = s.wanted[e];
+        for (size_t i = 0; i < e; i++)
+            b->alike |= s.wanted[i] == s.wanted[e];
+    }
     skew_free(&s);
 }
 
@@ -121,7 +123,7 @@ static struct two draw_loads(uint64_t seed)
         b.factor[0] = 1 + random_below(&r, 3) / 4.0;
         b.factor[1] = b.factor[0] / 2;
         fill_two(&b, 2, weight, &r);
-        if (b.dropped[0] > 1) return b;
+        if (b.dropped[0] > 1 && !b.alike) return b;
     }
     stop("no batch with refusals in %d draws", TRIES);
 }
@@ -165,7 +167,7 @@ static void trace_refused(uint64_t seed, FILE *out)
 }
 
 struct token { double x, out[2], h; real gate[2], kept[2];
-               int is_free[2], share_out; };
+               int is_free[2], shared; };
 
 static void weigh(struct token *k)
 {
@@ -174,7 +176,7 @@ static void weigh(struct token *k)
     struct capacity c = {2, 2, 1, slot, NULL, NULL};
     for (size_t i = 0; i < 2; i++)
         if (!k->is_free[i]) slot[i] = CAPACITY_DROPPED;
-    capacity_gates(&c, &r, k->share_out, (struct matrix){1, 2, k->kept});
+    capacity_gates(&c, &r, k->shared, (struct matrix){1, 2, k->kept});
     k->h = k->x + k->kept[0] * k->out[0] + k->kept[1] * k->out[1];
 }
 
@@ -184,7 +186,7 @@ static struct token draw_token(uint64_t seed)
     struct token k = {0};
     size_t lost = random_below(&r, 3); /* the first, second, or both */
     k.is_free[0] = lost == 1, k.is_free[1] = lost == 0;
-    k.share_out = random_below(&r, 2);
+    k.shared = random_below(&r, 2);
     k.gate[0] = (5.5 + random_below(&r, 4)) / 10;
     k.gate[1] = 1 - k.gate[0];
     k.x = (1 + random_below(&r, 8)) / (random_below(&r, 2) ? 4. : -4.);
@@ -222,7 +224,7 @@ static struct lesson_answer no_residual(uint64_t seed)
 static struct lesson_answer other_rule(uint64_t seed)
 {
     struct token k = draw_token(seed);
-    k.share_out = !k.share_out;
+    k.shared = !k.shared;
     return instead(seed, k);
 }
 
@@ -234,7 +236,7 @@ static void pose_leaves(uint64_t seed, FILE *out)
         fprintf(out, "expert %zu  gate %.2f  output %5.2f  %s\n", i,
                 k.gate[i], k.out[i],
                 k.is_free[i] ? "has a free slot" : "is full");
-    fprintf(out, "gates after a drop: %s\n", k.share_out
+    fprintf(out, "gates after a drop: %s\n", k.shared
             ? "shared out, the survivor gets both" : "as they are");
 }
 
@@ -299,23 +301,21 @@ static void trace_empty(uint64_t seed, FILE *out)
                 b.dropped[k], b.tokens, b.wasted[k],
                 EXPERTS * b.slots[k]);
     fprintf(out, "added %zu slots, saved %zu tokens: %.4f stay empty\n"
-            "verify: build/chapter5 --tokens %zu --experts %d "
-            "--batch exact \\\n    --shares %zu,%zu,%zu,%zu "
-            "--capacity-factor 1.25\n",
-            EXPERTS * (b.slots[1] - b.slots[0]),
+            "verify: build/chapter5 --tokens %zu --experts %d --batch "
+            "exact \\\n    --shares %zu,%zu,%zu,%zu --capacity-factor "
+            "1.25\n", EXPERTS * (b.slots[1] - b.slots[0]),
             b.dropped[0] - b.dropped[1], empty(&b), b.tokens, EXPERTS,
             n[0], n[1], n[2], n[3]);
 }
 
 static const struct lesson rows[] = {
     {"5.1", "A perfectly balanced router still drops tokens", "1.1.4",
-     6, "Each token goes to an expert drawn evenly, and an expert has "
-     "slots for its fair share. What share of the tokens finds no "
-     "slot, on the average, from 0 to 1?", NULL, LESSON_NUMBER, 0.04,
-     {0},
+     6, "Tokens draw their experts evenly, and an expert has slots for "
+     "its fair share. On the average, what share of the tokens finds "
+     "no slot, from 0 to 1?", NULL, LESSON_NUMBER, 0.04, {0},
      {"Throw six dice: how often does each number come up just once?",
       "About half of the experts are above their share. By how much?",
-      "A count of mean n scatters by about the root of n."},
+      "A count of mean n goes over by 0.4 sqrt(n), on the average."},
      pose_even, solve_even, trace_even, {{"Only if every expert got "
        "exactly its share, every time.", nothing}}},
     {"5.2", "A capacity factor is a whole number of slots in disguise",

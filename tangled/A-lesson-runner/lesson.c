@@ -1,4 +1,3 @@
-/* include what lessons need */
 #define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include <ctype.h>
 #include <math.h>
@@ -6,9 +5,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "lesson.h"
 
-/* answer with one value, or none */
 struct lesson_answer lesson_value(double value)
 {
     return (struct lesson_answer){1, {value}};
@@ -18,24 +17,33 @@ struct lesson_answer lesson_none(void)
 {
     return (struct lesson_answer){0, {0}};
 }
-
-/* print a lesson for the press */
-/* print an answer */
-static void print_answer(FILE *out, const struct lesson *lesson,
-                         struct lesson_answer answer)
+void lesson_write(FILE *out, double number)
 {
-    for (size_t i = 0; i < answer.count; i++)
-        fprintf(out, answer.value[i] == floor(answer.value[i])
-                ? "%s%.0f" : "%s%.4g", i ? " " : "", answer.value[i]);
-    if (lesson->unit) fprintf(out, " %s", lesson->unit);
+    double size = fabs(number);
+    const char *format = "%.4g";
+    if (size < 1e15 && number == floor(number)) format = "%.0f";
+    else if (size < 1e15 && size >= 1000) format = "%.1f";
+    fprintf(out, format, number + 0.0); /* no -0 */
+}
+void lesson_print(FILE *out, const struct lesson *lesson,
+                  struct lesson_answer answer)
+{
+    for (size_t i = 0; i < answer.count; i++) {
+        if (i) fputc(' ', out);
+        lesson_write(out, answer.value[i]);
+    }
+    if (lesson->unit) {
+        size_t length = strlen(lesson->unit);
+        if (answer.value[0] == 1 && lesson->unit[length - 1] == 's')
+            length--;
+        fprintf(out, " %.*s", (int)length, lesson->unit);
+    }
     if (lesson->kind == LESSON_CHOICE)
         fprintf(out, ": %s",
                 lesson->options[(size_t)answer.value[0] - 1]);
 }
-
-/* print what a function draws, line by line */
-static void print_drawn(FILE *out, const char *margin,
-                        void (*draw)(uint64_t, FILE *), uint64_t seed)
+void lesson_draw(FILE *out, const char *before,
+                 void (*draw)(uint64_t, FILE *), uint64_t seed)
 {
     char *text = NULL;
     size_t length = 0;
@@ -45,124 +53,51 @@ static void print_drawn(FILE *out, const char *margin,
     fclose(page);
     for (char *line = text, *end; (end = strchr(line, '\n'));
          line = end + 1)
-        fprintf(out, "%s%.*s\n", margin, (int)(end - line), line);
+        fprintf(out, "%s%.*s\n", before, (int)(end - line), line);
     free(text);
 }
-
-/* print one lesson */
-static void print_lesson(FILE *out, const struct lesson *lesson,
+static void list_answers(FILE *out, const struct lesson *lesson,
                          uint64_t seed)
 {
-    static const char *const kinds[] = {"number", "choice", "experts",
-                                        "number"};
-    fprintf(out, "lesson\t%s\ntitle\t%s\npath\t%s\nminutes\t%d\n",
-            lesson->id, lesson->title, lesson->paths, lesson->minutes);
-    fprintf(out, "question\t%s\n", lesson->question);
-    print_drawn(out, "given\t", lesson->pose, seed);
-    fprintf(out, "kind\t%s\n", kinds[lesson->kind]);
-    if (lesson->unit) fprintf(out, "unit\t%s\n", lesson->unit);
-    /* print the options and the hints */
-    for (size_t i = 0; i < 6 && lesson->options[i]; i++)
-        fprintf(out, "option\t%s\n", lesson->options[i]);
-    for (size_t i = 0; i < 3 && lesson->hints[i]; i++)
-        fprintf(out, "hint\t%s\n", lesson->hints[i]);
-    /* print the answer and what it teaches */
     fprintf(out, "answer\t");
-    print_answer(out, lesson, lesson->solve(seed));
+    lesson_print(out, lesson, lesson->solve(seed));
     fprintf(out, "\ntolerance\t%g\n", lesson->tolerance);
     for (size_t i = 0; i < 3 && lesson->mistakes[i].solve; i++) {
         struct lesson_answer wrong = lesson->mistakes[i].solve(seed);
         if (!wrong.count) continue;
         fprintf(out, "mistake\t");
-        print_answer(out, lesson, wrong);
+        lesson_print(out, lesson, wrong);
         fprintf(out, "\t%s\n", lesson->mistakes[i].meaning);
     }
-    print_drawn(out, "trace\t", lesson->trace, seed);
 }
+const char *const lesson_kinds[] = {"number", "choice", "experts",
+                                    "set", "number"};
 
-/* print every lesson */
 void lesson_list(FILE *out, const struct lesson_table *lessons,
                  uint64_t seed)
 {
-    for (size_t i = 0; i < lessons->count; i++)
-        print_lesson(out, &lessons->rows[i], seed);
-}
-
-/* print text that fits */
-static void wrap(const struct lesson_printer *to, size_t margin,
-                 const char *text)
-{
-    size_t at = 0;
-    while (*text) {
-        size_t word = strcspn(text, " ");
-        if (at && at + 1 + word > to->columns)
-            at = 0, fputc('\n', to->out);
-        /* put the word behind a space or the margin */
-        at += (size_t)fprintf(to->out, "%*s%.*s", at ? 1 : (int)margin, "",
-                              (int)word, text);
-        text += word + strspn(text + word, " ");
+    for (size_t i = 0; i < lessons->count; i++) {
+        const struct lesson *l = &lessons->rows[i];
+        fprintf(out, "lesson\t%s\ntitle\t%s\npath\t%s\nminutes\t%d\n",
+                l->id, l->title, l->paths, l->minutes);
+        fprintf(out, "question\t%s\n", l->question);
+        lesson_draw(out, "given\t", l->pose, seed);
+        fprintf(out, "kind\t%s\n", lesson_kinds[l->kind]);
+        if (l->unit) fprintf(out, "unit\t%s\n", l->unit);
+        for (size_t o = 0; o < 6 && l->options[o]; o++)
+            fprintf(out, "option\t%s\n", l->options[o]);
+        for (size_t h = 0; h < 3 && l->hints[h]; h++)
+            fprintf(out, "hint\t%s\n", l->hints[h]);
+        list_answers(out, l, seed);
+        lesson_draw(out, "trace\t", l->trace, seed);
     }
-    fputc('\n', to->out);
 }
-
-/* put text together, then wrap it */
-void lesson_say(const struct lesson_printer *to, size_t margin,
-                const char *format, ...)
-{
-    char text[1000];
-    va_list values;
-    va_start(values, format);
-    vsnprintf(text, sizeof text, format, values);
-    va_end(values);
-    wrap(to, margin, text);
-}
-
-/* color a line */
-enum { PLAIN = 0, BOLD = 1, GREEN = 32, YELLOW = 33 };
-
-static void paint(const struct lesson_printer *to, int color)
-{
-    if (to->color) fprintf(to->out, "\033[%dm", color);
-}
-
-/* pose a lesson */
-void lesson_pose(const struct lesson_printer *to,
-                 const struct lesson *lesson, uint64_t seed)
-{
-    paint(to, BOLD);
-    lesson_say(to, 0, "%s  %s", lesson->id, lesson->title);
-    paint(to, PLAIN);
-    lesson_say(to, 0, "%d minutes, seed %llu%s\n", lesson->minutes,
-        (unsigned long long)seed,
-        seed == LESSON_BOOK_SEED ? ", as on the page" : "");
-    lesson_say(to, 0, "%s\n", lesson->question);
-    print_drawn(to->out, "    ", lesson->pose, seed);
-    /* pose the options and the unit */
-    for (size_t i = 0; i < 6 && lesson->options[i]; i++)
-        lesson_say(to, 4, "%zu. %s", i + 1, lesson->options[i]);
-    if (lesson->unit) lesson_say(to, 0, "\nAnswer in %s.", lesson->unit);
-    fputc('\n', to->out);
-}
-
-/* give a hint */
-int lesson_hint(const struct lesson_printer *to,
-                const struct lesson *lesson, size_t n)
-{
-    if (n >= 3 || !lesson->hints[n]) return 0;
-    lesson_say(to, 0, "Hint %zu: %s", n + 1, lesson->hints[n]);
-    return 1;
-}
-
-/* read a line */
-/* read a plain number */
-/* find the end of the digits */
 static const char *after_digits(const char *at)
 {
     while (*at >= '0' && *at <= '9') at++;
     return at;
 }
 
-/* find the end of a decimal */
 static const char *after_decimal(const char *at)
 {
     if (*at == '+' || *at == '-') at++;
@@ -175,12 +110,10 @@ static const char *after_decimal(const char *at)
     }
     return digits ? end : NULL;
 }
-
 const char *lesson_number(const char *text, double *value)
 {
     const char *end = after_decimal(text);
     if (!end) return NULL;
-    /* take an exponent along */
     if (*end == 'e' || *end == 'E') {
         const char *power = end + 1;
         if (*power == '+' || *power == '-') power++;
@@ -189,65 +122,152 @@ const char *lesson_number(const char *text, double *value)
     *value = strtod(text, NULL);
     return isfinite(*value) ? end : NULL;
 }
-
-/* read a number as people write it */
+static int refuse(char *why, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    vsnprintf(why, LESSON_WHY, format, values);
+    va_end(values);
+    return 0;
+}
+static const char *after_groups(const char *at)
+{
+    const char *end = after_digits(at);
+    char mark = *end;
+    if (*at == '0' || end == at || end > at + 3) return at;
+    if (mark != ',' && mark != ' ') return at;
+    while (*end == mark && after_digits(end + 1) == end + 4) end += 4;
+    return end;
+}
+static int join_groups(const struct lesson *lesson, char *text,
+                       char *why)
+{
+    char *to = text;
+    for (const char *at = text; *at; ) {
+        const char *end = at;
+        if (at == text || !strchr("0123456789.eE", at[-1]))
+            end = after_groups(at);
+        /* refuse a comma that may be a point */
+        int whole = (int)strcspn(at, ",");
+        if (*end == ',')
+            return refuse(why, "a comma stands between thousands, as in "
+                          "25,600, and a fraction has a point, as in 0.13");
+        if (end == at + whole + 4 && *end != '.' && lesson->tolerance > 0)
+            return refuse(why, "%.*s,%.3s could be %.*s%.3s or %.*s.%.3s: type "
+                "one of these", whole, at, at + whole + 1, whole, at,
+                at + whole + 1, whole, at, at + whole + 1);
+        for (; at < end; at++)
+            if (*at != ',' && *at != ' ') *to++ = *at;
+        if (*at) *to++ = *at++;
+    }
+    *to = '\0';
+    return 1;
+}
+static const char *read_quotient(const char *at, double *value,
+                                 char *why)
+{
+    double next = 1;
+    for (*value = 1; ; at++) {
+        at = lesson_number(at + strspn(at, " "), &next);
+        if (!at) return refuse(why, "that is no number"), NULL;
+        *value *= next;
+        at += strspn(at, " ");
+        if (*at != '*') break;
+    }
+    if (*at != '/') return at;
+    at = lesson_number(at + 1 + strspn(at + 1, " "), &next);
+    if (!at || !(next > 0))
+        return refuse(why, "a slash needs a number above 0"), NULL;
+    *value /= next;
+    at += strspn(at, " ");
+    if (*at && strchr("*/%", *at))
+        return refuse(why, "one number ends a fraction, as in "
+                      "4*40/160"), NULL;
+    return at;
+}
 static int in_percent(const struct lesson *lesson)
 {
     return lesson->unit && !strcmp(lesson->unit, "percent");
 }
 
-/* read a number, its unit, sign or divisor */
-static int read_number(const struct lesson *lesson, const char *at,
-                       struct lesson_answer *answer)
+static int is_unit(const struct lesson *lesson, const char *word)
 {
-    double value, below = 1;
-    if (!(at = lesson_number(at, &value))) return 0;
-    at += strspn(at, " ");
-    if (lesson->unit && !strcmp(at, lesson->unit)) at = "";
-    else if (*at == '%') below = in_percent(lesson) ? 1 : 100, at++;
-    else if (*at == '/') {
-        /* read what to divide by */
-        at = lesson_number(at + 1 + strspn(at + 1, " "), &below);
-        if (!at || !(below > 0)) return 0;
-    }
-    if (*at || !isfinite(value / below)) return 0;
-    *answer = lesson_value(value / below);
+    if (!lesson->unit || !*word) return 0;
+    size_t length = strlen(lesson->unit);
+    if (!strcasecmp(word, lesson->unit)) return 1;
+    return lesson->unit[length - 1] == 's' && strlen(word) == length - 1
+        && !strncasecmp(word, lesson->unit, length - 1);
+}
+static int read_number(const struct lesson *lesson, char *text,
+                       struct lesson_answer *answer, char *why)
+{
+    double value;
+    if (!join_groups(lesson, text, why)) return 0;
+    const char *at = read_quotient(text, &value, why);
+    if (!at) return 0;
+    int sign = *at == '%', named = is_unit(lesson, at);
+    if (sign) at++;
+    else if (named) at += strlen(at);
+    if (*at) return refuse(why, "behind a number stands nothing but %s",
+                           lesson->unit ? lesson->unit : "%");
+    /* refuse a share where it could be misunderstood */
+    double size = fabs(value);
+    if (in_percent(lesson)) {
+        if (!sign && !named && size > 0 && size <= 1)
+            return refuse(why, "%.4g percent or %.4g percent? Type %.4g%% "
+                "or %.4g%%", value, 100 * value, value, 100 * value);
+    } else if (lesson->unit && (sign || (lesson->tolerance == 0
+                                         && size > 0 && size < 1)))
+        return refuse(why, "the answer is in %s, and no share",
+                      lesson->unit);
+    if (sign && !in_percent(lesson)) value /= 100;
+    if (!isfinite(value)) return refuse(why, "that is too large");
+    *answer = lesson_value(value);
     return 1;
 }
-
-/* read experts in order */
-static int read_experts(const char *at, struct lesson_answer *answer)
+static int ascend(struct lesson_answer *set)
+{
+    for (size_t i = 1; i < set->count; i++)
+        for (size_t j = i; j; j--) {
+            double before = set->value[j - 1], here = set->value[j];
+            if (before == here) return 0;
+            if (before < here) break;
+            set->value[j - 1] = here;
+            set->value[j] = before;
+        }
+    return 1;
+}
+static int read_experts(const struct lesson *lesson, const char *at,
+                        struct lesson_answer *answer, char *why)
 {
     struct lesson_answer list = {0, {0}};
-    for (const char *end; ; at = end) {
-        end = after_digits(at);
-        if (end == at || end > at + 6 || list.count == LESSON_VALUES)
-            return 0;
+    while (list.count < LESSON_VALUES) {
+        const char *end = after_digits(at);
+        if (end == at || end > at + 6) break;
         list.value[list.count++] = (double)strtoul(at, NULL, 10);
-        /* step to the next expert */
-        at = end;
-        end += strspn(end, " ");
-        if (!*end) break;
-        if (*end == ',') end += 1 + strspn(end + 1, " ");
-        else if (end == at) return 0;
+        at = end + strspn(end, " ");
+        if (*at == ',') at += 1 + strspn(at + 1, " ");
+        else if (!*at) {
+            if (lesson->kind == LESSON_SET && !ascend(&list))
+                return refuse(why, "an expert is named twice");
+            *answer = list;
+            return 1;
+        } else if (at == end) break;
     }
-    *answer = list;
-    return 1;
+    return list.count == LESSON_VALUES
+        ? refuse(why, "that is more than %d experts", LESSON_VALUES)
+        : refuse(why, "experts are whole numbers with spaces between");
 }
-
-/* read a choice by its number */
 static int read_choice(const struct lesson *lesson, const char *at,
-                       struct lesson_answer *answer)
+                       struct lesson_answer *answer, char *why)
 {
-    size_t options = 0;
+    int options = 0;
     while (options < 6 && lesson->options[options]) options++;
-    if (*at < '1' || *at > '9' || at[1]) return 0;
-    if ((size_t)(*at - '0') > options) return 0;
+    if (*at < '1' || *at > '9' || at[1] || *at - '0' > options)
+        return refuse(why, "choose a number from 1 to %d", options);
     *answer = lesson_value(*at - '0');
     return 1;
 }
-
-/* trim a line */
 static int trim(char *text, size_t size, const char *line)
 {
     line += strspn(line, " \t\r\n");
@@ -259,15 +279,12 @@ static int trim(char *text, size_t size, const char *line)
     text[length] = '\0';
     return 1;
 }
-
-/* hear what a line asks for */
 enum lesson_heard lesson_read(const struct lesson *lesson,
-                              const char *line,
-                              struct lesson_answer *answer)
+    const char *line, struct lesson_answer *answer, char *why)
 {
     char text[256];
-    if (!trim(text, sizeof text, line)) return LESSON_UNREADABLE;
-    /* hear a wish */
+    if (!trim(text, sizeof text, line))
+        return refuse(why, "that is too long"), LESSON_UNREADABLE;
     if (*text && !text[1])
         switch (tolower((unsigned char)*text)) {
         case 'r': return LESSON_AGAIN;
@@ -275,125 +292,59 @@ enum lesson_heard lesson_read(const struct lesson *lesson,
         case 's': return LESSON_SKIP;
         case 'q': return LESSON_LEAVE;
         }
-    int good = lesson->kind == LESSON_EXPERTS
-        ? read_experts(text, answer)
-        : lesson->kind == LESSON_CHOICE
-        ? read_choice(lesson, text, answer)
-        : read_number(lesson, text, answer);
+    int good = lesson->kind == LESSON_CHOICE
+        ? read_choice(lesson, text, answer, why)
+        : lesson->kind == LESSON_EXPERTS || lesson->kind == LESSON_SET
+        ? read_experts(lesson, text, answer, why)
+        : read_number(lesson, text, answer, why);
     return good ? LESSON_ANSWER : LESSON_UNREADABLE;
 }
-
-/* say what can be read */
 const char *lesson_example(const struct lesson *lesson)
 {
-    if (lesson->kind == LESSON_CHOICE)
-        return "the number of a choice, such as 1";
-    if (lesson->kind == LESSON_EXPERTS)
+    switch (lesson->kind) {
+    case LESSON_CHOICE: return "the number of a choice, such as 1";
+    case LESSON_EXPERTS:
         return "expert numbers in order, such as 2 0 (or just 2)";
-    return in_percent(lesson) ? "a number, such as 13 or 12.5%"
-        : "a number, such as 0.13, 13%, 1/8 or 6.5e-2";
+    case LESSON_SET:
+        return "expert numbers in any order, such as 2 0 (or just 2)";
+    default: break;
+    }
+    if (in_percent(lesson)) return "a number, such as 13 or 12.5%";
+    if (!lesson->unit)
+        return "a number, such as 0.13, 13%, 1/8 or 6.5e-2";
+    if (lesson->tolerance > 0)
+        return "a number, such as 2.5, 8/3 or 6.5e-2";
+    return "a number, such as 150, 25,600 or 4*40*160";
 }
-
-/* judge and explain */
-static int close_to(double tolerance, double right, double said)
-{
-    double little = 1e-9 * fmax(1, fabs(right));
-    return fabs(said - right) <= tolerance + little;
-}
-
-/* pass or fail */
 int lesson_passes(double tolerance, struct lesson_answer right,
                   struct lesson_answer said)
 {
     if (said.count != right.count) return 0;
-    for (size_t i = 0; i < right.count; i++)
-        if (!close_to(tolerance, right.value[i], said.value[i]))
-            return 0;
+    for (size_t i = 0; i < right.count; i++) {
+        double little = 1e-9 * fmax(1, fabs(right.value[i]));
+        if (!(fabs(said.value[i] - right.value[i])
+              <= tolerance + little)) return 0;
+    }
     return 1;
 }
-
-/* measure how far off */
-static size_t in_place(struct lesson_answer right,
-                       struct lesson_answer said)
+static size_t in_common(enum lesson_kind kind,
+                        struct lesson_answer right,
+                        struct lesson_answer said)
 {
     size_t same = 0;
-    for (size_t i = 0; i < right.count && i < said.count; i++)
-        same += right.value[i] == said.value[i];
+    for (size_t i = 0; i < right.count; i++)
+        for (size_t j = 0; j < said.count; j++)
+            same += right.value[i] == said.value[j]
+                 && (kind == LESSON_SET || i == j);
     return same;
 }
-
-/* turn the distance into an error */
 double lesson_error(enum lesson_kind kind, struct lesson_answer right,
                     struct lesson_answer said)
 {
     size_t most = said.count > right.count ? said.count : right.count;
-    if (kind == LESSON_CHOICE || kind == LESSON_EXPERTS)
-        return 1 - (double)in_place(right, said) / (double)most;
+    if (kind != LESSON_NUMBER && kind != LESSON_CONSTANT)
+        return 1 - (double)in_common(kind, right, said) / (double)most;
     double off = fabs(said.value[0] - right.value[0]);
     if (off <= 1e-9 * fabs(right.value[0])) return 0;
     return right.value[0] == 0 ? 1 : off / fabs(right.value[0]);
-}
-
-/* find, name and explain */
-/* find the mistake */
-static const struct lesson_mistake *find_mistake(
-    const struct lesson *lesson, uint64_t seed,
-    struct lesson_answer said)
-{
-    for (size_t i = 0; i < 3 && lesson->mistakes[i].solve; i++)
-        if (lesson_passes(lesson->tolerance,
-                          lesson->mistakes[i].solve(seed), said))
-            return &lesson->mistakes[i];
-    return NULL;
-}
-
-/* name what is within the tolerance */
-static void print_tolerance(const struct lesson_printer *to,
-                            const struct lesson *lesson)
-{
-    if (lesson->tolerance > 0)
-        fprintf(to->out, " (%s%g counts as right)",
-                to->unicode ? "±" : "+-", lesson->tolerance);
-}
-
-/* say how close it was */
-static void print_distance(FILE *out, const struct lesson *lesson,
-                           struct lesson_answer right,
-                           struct lesson_answer said, int passed)
-{
-    double error = lesson_error(lesson->kind, right, said);
-    fprintf(out, passed ? "right" : "not right");
-    if (lesson->kind == LESSON_EXPERTS && !passed)
-        fprintf(out, ", %zu of %zu in place", in_place(right, said),
-                right.count);
-    if (lesson->kind == LESSON_CHOICE || lesson->kind == LESSON_EXPERTS
-        || error < (passed ? 1e-5 : 0)) return;
-    fprintf(out, ", off by %.3g", fabs(said.value[0] - right.value[0]));
-    if (right.value[0] != 0)
-        fprintf(out, " (%.3g%% of the answer)", 100 * error);
-}
-
-/* explain the answer */
-void lesson_explain(const struct lesson_printer *to,
-                    const struct lesson *lesson, uint64_t seed,
-                    struct lesson_answer right,
-                    struct lesson_answer said)
-{
-    int passed = lesson_passes(lesson->tolerance, right, said);
-    /* print the answer and the verdict */
-    fprintf(to->out, "\nAnswer: ");
-    print_answer(to->out, lesson, right);
-    print_tolerance(to, lesson);
-    fprintf(to->out, "\nYou said ");
-    print_answer(to->out, lesson, said);
-    fprintf(to->out, ": ");
-    paint(to, passed ? GREEN : YELLOW);
-    print_distance(to->out, lesson, right, said, passed);
-    paint(to, PLAIN);
-    fputc('\n', to->out);
-    const struct lesson_mistake *mistake =
-        passed ? NULL : find_mistake(lesson, seed, said);
-    if (mistake) lesson_say(to, 0, "%s", mistake->meaning);
-    fputc('\n', to->out);
-    print_drawn(to->out, "    ", lesson->trace, seed);
 }

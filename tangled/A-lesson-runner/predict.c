@@ -1,5 +1,4 @@
 /* Pose the book's lessons, take predictions, verify and record them. */
-/* include what talking needs */
 #define _POSIX_C_SOURCE 200809L
 #define _DARWIN_C_SOURCE /* the window's size, on a Mac */
 #include <errno.h>
@@ -14,7 +13,6 @@
 #include "progress.h"
 #include "random.h"
 
-/* know every chapter's lessons */
 #define LESSONS(n) extern const struct lesson_table lessons##n;
 #include "lessons.inc"
 #undef LESSONS
@@ -25,19 +23,17 @@ static const struct lesson_table *const chapters[] = {
 };
 enum { CHAPTERS = sizeof chapters / sizeof *chapters };
 
-/* remember the session */
-static struct lesson_printer to;
+static struct terminal to;
 static struct record_file file;
 static struct progress past;
 static struct random dice;
-static size_t recorded, seed, plain, only_progress;
+static size_t predictions, lost, seed, plain, only_progress;
 static const char *wanted;
 static int typed; /* by a person, at a terminal */
 
 static const struct args_option options[] = {
-    /* list the options of predict */
-    {"LESSON", "a lesson (3.2), a chapter (3), or all", ARGS_WORD, &wanted,
-     0, 0, NULL},
+    {"LESSON", "a lesson (3.2) or a chapter (3); none: what comes next",
+     ARGS_WORD, &wanted, 0, 0, NULL},
     {"--progress", "show what you have done, and how well", ARGS_FLAG,
      &only_progress, 0, 0, NULL},
     {"--seed", "0: page's, then new", ARGS_COUNT, &seed, 0, 4294967295,
@@ -46,9 +42,6 @@ static const struct args_option options[] = {
      &plain, 0, 0, NULL},
     {0},
 };
-
-/* mind the terminal */
-/* leave by Ctrl-C */
 static void tell(int where, const char *text, size_t length)
 {
     while (length) {
@@ -58,23 +51,20 @@ static void tell(int where, const char *text, size_t length)
     }
 }
 
-/* hand over and die */
 static void interrupted(int signal_number)
 {
     static const char left[] = "\033[0m\nLeft. What you predicted is "
-        "kept.\n", lost[] = "\nLeft. These lines could not be "
+        "kept.\n", unwritten[] = "\nLeft. These lines could not be "
         "recorded; here they are:\n";
     size_t skip = to.color ? 0 : 4;
     if (!file.length) tell(1, left + skip, sizeof left - 1 - skip);
     else {
-        tell(2, lost, sizeof lost - 1);
+        tell(2, unwritten, sizeof unwritten - 1);
         tell(2, file.waiting, file.length);
     }
     signal(signal_number, SIG_DFL);
     raise(signal_number);
 }
-
-/* look at the terminal */
 static int wants_unicode(void)
 {
     const char *locale = getenv("LC_ALL");
@@ -84,7 +74,6 @@ static int wants_unicode(void)
                       || strstr(locale, "utf8"));
 }
 
-/* decide what the terminal can show */
 static void look_at_terminal(void)
 {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -95,8 +84,6 @@ static void look_at_terminal(void)
     to.color = shown && !(no_color && *no_color)
              && term && strcmp(term, "dumb");
 }
-
-/* measure the window */
 static void measure_window(size_t most)
 {
     struct winsize size;
@@ -105,8 +92,6 @@ static void measure_window(size_t most)
         && size.ws_col < most) to.columns = size.ws_col;
     if (to.columns < 20) to.columns = 20;
 }
-
-/* hear a line */
 enum { HEARD = 300 };
 static char heard[HEARD];
 static int again; /* the line was not used yet */
@@ -115,7 +100,6 @@ static int read_line(void)
 {
     size_t length = 0;
     int c = 0;
-    /* read up to the end of the line */
     while ((c = getchar()) != EOF && c != '\n')
         if (length < HEARD - 1)
             heard[length++] = c < ' ' && c != '\t' && c != '\r'
@@ -123,8 +107,6 @@ static int read_line(void)
     heard[length] = '\0';
     return c != EOF || length;
 }
-
-/* ask for a line */
 static int hear(void)
 {
     printf("> ");
@@ -134,48 +116,50 @@ static int hear(void)
     if (!typed || !some) printf("%s\n", some ? heard : "");
     return some;
 }
-
-/* write a prediction down */
-static void fill_time(char text[RECORD_TIME])
+static void hand_over(void)
 {
-    time_t now = time(NULL);
-    struct tm parts;
-    strcpy(text, "1970-01-01T00:00:00Z");
-    if (gmtime_r(&now, &parts))
-        strftime(text, RECORD_TIME, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    for (size_t i = 0; i < file.length; i++)
+        lost += file.waiting[i] == '\n';
+    fprintf(stderr, "predict: not recorded; to keep these lines, add "
+            "them to %s\n%.*s", *file.path ? file.path : "a file",
+            (int)file.length, file.waiting);
+    file.length = 0;
 }
 
-/* record or say why not */
 static void record_or_tell(const char *line)
 {
     static int told;
     int error = record_append(&file, line);
-    recorded++;
+    if (error == ENOBUFS) {
+        hand_over();
+        error = record_append(&file, line);
+    }
     if (error && !told)
-        fprintf(stderr, "predict: cannot record in %s: %s. The lesson "
+        fprintf(stderr, "predict: cannot record%s%s: %s. The lesson "
                 "goes on; your predictions are kept in memory.\n",
-                *file.path ? file.path : "a folder (set HOME or "
-                "XDG_STATE_HOME)", strerror(error));
+                file.nowhere ? "" : " in ", file.path,
+                file.nowhere ? file.nowhere : strerror(error));
     told = error != 0;
 }
-
-/* make a record of a prediction */
 static void predicted(const struct lesson *lesson, uint64_t problem,
                       struct lesson_answer said,
                       struct lesson_answer right, unsigned hints)
 {
     char line[RECORD_LINE];
-    struct record record = {.seed = problem, .kind = lesson->kind,
-        .said = said, .right = right, .hints = hints,
-        .tolerance = lesson->tolerance};
+    struct record record = {.time = "1970-01-01T00:00:00Z",
+        .seed = problem, .kind = lesson->kind, .said = said,
+        .right = right, .tolerance = lesson->tolerance,
+        .hints = hints};
+    time_t now = time(NULL);
+    struct tm parts;
+    if (gmtime_r(&now, &parts))
+        strftime(record.time, RECORD_TIME, "%Y-%m-%dT%H:%M:%SZ",
+                 &parts);
     snprintf(record.id, sizeof record.id, "%s", lesson->id);
-    fill_time(record.time);
     record_write(line, &record);
     record_or_tell(line);
+    predictions++;
 }
-
-/* hold the dialogue */
-/* draw another seed */
 static uint64_t another_seed(uint64_t last)
 {
     for (;;) {
@@ -187,53 +171,50 @@ static uint64_t another_seed(uint64_t last)
 static uint64_t first_seed(const struct lesson *lesson)
 {
     if (seed) return seed;
-    return progress_count(&past, lesson->id)
-        ? another_seed(LESSON_BOOK_SEED) : LESSON_BOOK_SEED;
+    return progress_last(&past, lesson->id) == PROGRESS_NONE
+        ? LESSON_BOOK_SEED : another_seed(LESSON_BOOK_SEED);
 }
-
-/* take one prediction */
 static enum lesson_heard pose(const struct lesson *lesson,
                               uint64_t problem)
 {
     struct lesson_answer said, right;
     unsigned hints = 0;
     measure_window(72);
-    lesson_pose(&to, lesson, problem);
+    terminal_pose(&to, lesson, problem);
     fflush(stdout);
     right = lesson->solve(problem);
-    /* say how to answer */
-    lesson_say(&to, 0, "Predict: %s.", lesson_example(lesson));
-    lesson_say(&to, 0, "Or type ? for a hint, r for other numbers, s to "
-               "skip, q to leave.");
+    terminal_say(&to, 0, "Predict: %s.", lesson_example(lesson));
+    terminal_say(&to, 0, "Or type ? for a hint, r for other numbers, s "
+                 "to skip, q to leave.");
     while (hear()) {
         /* do what the line asks for */
-        enum lesson_heard what = lesson_read(lesson, heard, &said);
+        char why[LESSON_WHY] = "";
+        enum lesson_heard what = lesson_read(lesson, heard, &said, why);
         if (what == LESSON_ANSWER) {
             predicted(lesson, problem, said, right, hints);
-            lesson_explain(&to, lesson, problem, right, said);
+            terminal_explain(&to, lesson, problem, right, said);
             return what;
         }
         if (what == LESSON_UNREADABLE)
-            lesson_say(&to, 0, "Not counted. Predict: %s.",
-                       lesson_example(lesson));
+            terminal_say(&to, 0, "Not counted: %s. Predict: %s.", why,
+                         lesson_example(lesson));
         else if (what != LESSON_HINT) return what;
-        else if (lesson_hint(&to, lesson, hints)) hints++;
+        else if (terminal_hint(&to, lesson, hints)) hints++;
         else printf("There are no more hints. s skips the lesson.\n");
     }
     return LESSON_LEAVE;
 }
-
-/* ask what to do next */
 static enum lesson_heard what_next(void)
 {
     static const struct lesson none = {.kind = LESSON_CHOICE};
     struct lesson_answer unused;
-    /* offer to go on */
+    char why[LESSON_WHY];
     if (typed)
-        lesson_say(&to, 0, "\nEnter goes on, r brings other numbers, "
-                   "q leaves.");
+        terminal_say(&to, 0, "\nEnter goes on, r brings other numbers, "
+                     "q leaves.");
     while (typed ? hear() : read_line()) {
-        enum lesson_heard what = lesson_read(&none, heard, &unused);
+        enum lesson_heard what = lesson_read(&none, heard, &unused,
+                                             why);
         if (what == LESSON_AGAIN || what == LESSON_LEAVE) return what;
         if (!heard[strspn(heard, " \t\r")]) return LESSON_ANSWER;
         if (!typed) return again = 1, LESSON_ANSWER;
@@ -241,8 +222,6 @@ static enum lesson_heard what_next(void)
     }
     return LESSON_LEAVE;
 }
-
-/* teach a lesson */
 static int teach(const struct lesson *lesson)
 {
     uint64_t problem = first_seed(lesson);
@@ -254,9 +233,6 @@ static int teach(const struct lesson *lesson)
         problem = another_seed(problem);
     }
 }
-
-/* begin and end a session */
-/* choose the lessons */
 static int is_wanted(const struct lesson *lesson)
 {
     size_t length = wanted ? strlen(wanted) : 0;
@@ -265,57 +241,77 @@ static int is_wanted(const struct lesson *lesson)
         && lesson->id[length] == '.';
 }
 
-/* teach the chosen lessons */
 static int teach_wanted(void)
 {
+    const char *named = wanted ? wanted : "";
     size_t taught = 0;
-    for (size_t c = 0; c < CHAPTERS; c++)
-        for (size_t i = 0; i < chapters[c]->count; i++)
-            if (is_wanted(&chapters[c]->rows[i])) {
+    for (int state = PROGRESS_NONE; state <= PROGRESS_RIGHT; state++)
+        for (size_t c = 0; c < CHAPTERS; c++)
+            for (size_t i = 0; i < chapters[c]->count; i++) {
+                const struct lesson *lesson = &chapters[c]->rows[i];
+                if (!is_wanted(lesson) || state
+                    != (int)progress_last(&past, lesson->id)) continue;
+                if (state == PROGRESS_WRONG
+                    && strcmp(named, lesson->id))
+                    printf("Once more, since your last answer was not "
+                           "right:\n\n");
                 taught++;
-                if (!teach(&chapters[c]->rows[i])) return 1;
+                if (!teach(lesson)) return 1;
             }
     return taught > 0;
 }
-
-/* show the progress */
 static int show_progress(int error)
 {
     measure_window(80);
     progress_print(&to, &past, chapters, CHAPTERS);
-    if (!past.count)
-        printf("No predictions yet. Type: make predict1\n");
-    if (*file.path) printf("They are in %s\n", file.path);
+    if (!past.count) printf("No predictions yet. Type: make predict\n");
+    if (past.count || past.strangers)
+        printf("%s %s\n", past.count ? "They are in"
+               : "These lines are in", file.path);
     if (error)
         fprintf(stderr, "predict: cannot read %s: %s\n",
-                *file.path ? file.path : "the predictions (set HOME or "
-                "XDG_STATE_HOME)", strerror(error));
+                file.nowhere ? "the predictions" : file.path,
+                file.nowhere ? file.nowhere : strerror(error));
     progress_free(&past);
     return print_end("predict") || error;
 }
-
-/* say goodbye */
 static int say_goodbye(void)
 {
-    if (file.length && record_append(&file, "")) {
-        fprintf(stderr, "predict: not recorded; to keep these lines, "
-            "add them to %s\n%.*s", *file.path ? file.path : "a file",
-            (int)file.length, file.waiting);
-        recorded = 0;
-    }
-    if (recorded)
+    if (file.length && record_append(&file, "")) hand_over();
+    predictions -= lost;
+    if (predictions)
         printf("%zu prediction%s recorded. See all: make progress\n",
-               recorded, recorded == 1 ? "" : "s");
-    return print_end("predict");
+               predictions, predictions == 1 ? "" : "s");
+    else if (lost) printf("No prediction was recorded.\n");
+    progress_free(&past);
+    return print_end("predict") || lost;
+}
+static void refuse_second(const struct args *args, int argc,
+                          char **argv)
+{
+    const char *first = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (*argv[i] == '-' || !strcmp(argv[i - 1], "--seed")) continue;
+        if (first)
+            args_reject(args, argv[i], "build/predict 3.2", "comes "
+                "after %s; allowed is one lesson, or a chapter", first);
+        first = argv[i];
+    }
 }
 
-/* run the session */
+static void refuse_unknown(const struct args *args)
+{
+    const struct lesson_table *last = chapters[CHAPTERS - 1];
+    args_reject(args, wanted, "build/predict 3.2", "is no lesson and "
+        "no chapter; allowed are lessons %s to %s, or their chapters",
+        chapters[0]->rows[0].id, last->rows[last->count - 1].id);
+}
 int main(int argc, char **argv)
 {
     const struct args args = {"predict", "predict, then let the "
         "chapter's code verify; keep score", options, NULL};
+    refuse_second(&args, argc, argv);
     args_parse(&args, argc, argv);
-    /* set up the session */
     signal(SIGINT, interrupted);
     signal(SIGTERM, interrupted);
     signal(SIGXFSZ, SIG_IGN);
@@ -327,13 +323,6 @@ int main(int argc, char **argv)
                            : ENOENT;
     if (*file.path && error == ENOENT) error = 0;
     if (only_progress) return show_progress(error);
-    if (!teach_wanted()) {
-        /* refuse a lesson that is not there */
-        const struct lesson_table *last = chapters[CHAPTERS - 1];
-        args_reject(&args, wanted, "build/predict 3.2", "is no lesson and no "
-                    "chapter; allowed are lessons %s to %s, or their chapters",
-                    chapters[0]->rows[0].id, last->rows[last->count - 1].id);
-    }
-    progress_free(&past);
+    if (!teach_wanted()) refuse_unknown(&args);
     return say_goodbye();
 }

@@ -4,7 +4,42 @@
 #include "print.h"
 #include "progress.h"
 
-/* take a line of the file */
+/* room for predictions */
+static void make_room(struct progress *p)
+{
+    if (p->count < p->room) return;
+    p->room = p->room ? 2 * p->room : 64;
+    p->at = realloc(p->at, p->room * sizeof *p->at);
+    if (!p->at) abort();
+}
+
+void progress_free(struct progress *progress) { free(progress->at); }
+
+struct numbered { const struct progress *past;
+                  size_t *lesson; double *errors; };
+
+static struct numbered numbered_new(const struct progress *p)
+{
+    struct numbered all = {p, calloc(p->count + 1, sizeof(size_t)),
+                           calloc(p->count + 1, sizeof(double))};
+    if (!all.lesson || !all.errors) abort();
+    return all;
+}
+
+static void numbered_free(struct numbered *all)
+{
+    free(all->lesson);
+    free(all->errors);
+}
+
+static void keep(struct progress_entry *entry, const struct record *r)
+{
+    strcpy(entry->id, r->id);
+    memcpy(entry->day, r->time, 10);
+    entry->day[10] = '\0';
+    entry->right = lesson_passes(r->tolerance, r->right, r->said);
+    entry->error = lesson_error(r->kind, r->right, r->said);
+}
 static void keep_strange(struct progress *p, size_t number,
                          const char *line)
 {
@@ -17,34 +52,27 @@ static void keep_strange(struct progress *p, size_t number,
     text[i] = '\0';
 }
 
-/* keep a record */
 void progress_take(void *progress, size_t number, const char *line)
 {
     struct progress *p = progress;
-    if (p->count == p->room) {
-        p->room = p->room ? 2 * p->room : 64;
-        p->at = realloc(p->at, p->room * sizeof *p->at);
-        if (!p->at) abort();
+    struct record record;
+    if (!record_read(&record, line)) {
+        keep_strange(p, number, line);
+        return;
     }
-    if (record_read(&p->at[p->count], line)) p->count++;
-    else keep_strange(p, number, line);
+    make_room(p);
+    keep(&p->at[p->count++], &record);
 }
-
-void progress_free(struct progress *progress) { free(progress->at); }
-
-/* count how often a lesson was done */
-size_t progress_count(const struct progress *progress, const char *id)
+static size_t number_of(const char *id,
+                        const struct lesson_table *const *chapters,
+                        size_t count)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < progress->count; i++)
-        count += !strcmp(progress->at[i].id, id);
-    return count;
+    size_t number = 0;
+    for (size_t c = 0; c < count; c++)
+        for (size_t i = 0; i < chapters[c]->count; i++, number++)
+            if (!strcmp(chapters[c]->rows[i].id, id)) return number;
+    return number;
 }
-
-/* tally predictions */
-struct tally { size_t said, right; double median; };
-
-/* find the median */
 static int by_size(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -57,89 +85,71 @@ static double median(double *values, size_t n)
     qsort(values, n, sizeof *values, by_size);
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
+struct tally { size_t said, right; double median; };
 
-static int among(const struct lesson *rows, size_t count,
-                 const char *id)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!strcmp(rows[i].id, id)) return 1;
-    return 0;
-}
-
-/* tally the predictions of some lessons */
-static struct tally tally(const struct progress *p, double *errors,
-                          const struct lesson *rows, size_t count)
+static struct tally tally(const struct numbered *all, size_t from,
+                          size_t end)
 {
     struct tally t = {0, 0, 0};
-    for (size_t i = 0; i < p->count; i++) {
-        const struct record *r = &p->at[i];
-        if (!among(rows, count, r->id)) continue;
-        t.right += (size_t)lesson_passes(r->tolerance, r->right,
-                                         r->said);
-        errors[t.said++] = lesson_error(r->kind, r->right, r->said);
+    for (size_t i = 0; i < all->past->count; i++) {
+        if (all->lesson[i] < from || all->lesson[i] >= end) continue;
+        t.right += (size_t)all->past->at[i].right;
+        all->errors[t.said++] = all->past->at[i].error;
     }
-    t.median = median(errors, t.said);
+    t.median = median(all->errors, t.said);
     return t;
 }
+enum { ROW = 38, OFF = 24 }; /* columns before the title */
 
-/* print the parts of the progress */
-/* cut a title */
-enum { ROW = 38 }; /* columns before the title */
-
-static void print_cut(const struct lesson_printer *to,
-                      const char *title, size_t used)
+static const char *off(char text[OFF], double error)
 {
-    size_t room = to->columns > used + 3 ? to->columns - used : 0;
-    if (strlen(title) <= room) fprintf(to->out, "%s\n", title);
-    else if (!room) fputc('\n', to->out);
-    else fprintf(to->out, "%.*s...\n", (int)room - 3, title);
+    if (error < 9.995) snprintf(text, OFF, "%.3g%%", 100 * error);
+    else strcpy(text, "over 999%");
+    return text;
 }
 
-/* print a lesson's progress */
-static void print_row(const struct lesson_printer *to,
+static void print_row(const struct terminal *to,
                       const struct lesson *lesson, struct tally t)
 {
-    char right[48] = "-", off[24] = "-";
+    char right[48] = "-", far[OFF] = "-";
+    size_t room = to->columns > ROW + 3 ? to->columns - ROW : 0;
     if (t.said) {
         snprintf(right, sizeof right, "%zu of %zu", t.right, t.said);
-        snprintf(off, sizeof off, t.median < 9.995 ? "%.3g%%"
-                 : "over 999%%", 100 * t.median);
+        off(far, t.median);
     }
     fprintf(to->out, "%-5s %2d min %4s %9s %8s  ", lesson->id,
-            lesson->minutes, t.said ? "done" : "", right, off);
-    print_cut(to, lesson->title, ROW);
+            lesson->minutes, t.said ? "done" : "", right, far);
+    if (strlen(lesson->title) <= room)
+        fprintf(to->out, "%s\n", lesson->title);
+    else if (!room) fputc('\n', to->out);
+    else fprintf(to->out, "%.*s...\n", (int)room - 3, lesson->title);
 }
-
-/* print a chapter's progress */
-static void print_chapter(const struct lesson_printer *to,
-                          const struct progress *p, double *errors,
+static void print_chapter(const struct terminal *to,
+                          const struct numbered *all, size_t first,
                           const struct lesson_table *chapter)
 {
     size_t done = 0;
-    int minutes = 0, all = 0;
+    int minutes = 0, most = 0;
     for (size_t i = 0; i < chapter->count; i++) {
         const struct lesson *l = &chapter->rows[i];
-        struct tally t = tally(p, errors, l, 1);
+        struct tally t = tally(all, first + i, first + i + 1);
         print_row(to, l, t);
-        done += t.said > 0, all += l->minutes;
+        done += t.said > 0, most += l->minutes;
         if (t.said) minutes += l->minutes;
     }
-    /* print the sum of a chapter */
-    struct tally t = tally(p, errors, chapter->rows, chapter->count);
+    struct tally t = tally(all, first, first + chapter->count);
+    char far[OFF];
     fprintf(to->out, "      %zu of %zu done, %d of %d min", done,
-            chapter->count, minutes, all);
+            chapter->count, minutes, most);
     if (t.said)
-        fprintf(to->out, "; %zu of %zu right (%.0f%%), median %.3g%% off",
-                t.right, t.said, 100 * (double)t.right / (double)t.said,
-                100 * t.median);
+        fprintf(to->out, "; %zu of %zu right (%.0f%%), median %s off",
+                t.right, t.said, 100 * (double)t.right
+                / (double)t.said, off(far, t.median));
     fprintf(to->out, "\n\n");
 }
-
-/* draw progress over time */
-/* draw a bar of progress */
 enum { BAR = 30 };
 
-static void draw_bar(const struct lesson_printer *to, double share)
+static void draw_bar(const struct terminal *to, double share)
 {
     if (!to->unicode) {
         print_bar(to->out, share, BAR);
@@ -149,75 +159,60 @@ static void draw_bar(const struct lesson_printer *to, double share)
         fputs(i < (int)(share * BAR + 0.5) ? "█" : "░", to->out);
 }
 
-/* draw a group */
-static void print_group(const struct lesson_printer *to,
-                        const struct progress *p, size_t from,
-                        size_t end)
-{
-    size_t right = 0;
-    for (size_t i = from; i < end; i++)
-        right += (size_t)lesson_passes(p->at[i].tolerance,
-                     p->at[i].right, p->at[i].said);
-    double share = (double)right / (double)(end - from);
-    fprintf(to->out, "%.10s %5zu-%-5zu ", p->at[from].time, from + 1,
-            end);
-    draw_bar(to, share);
-    fprintf(to->out, " %3.0f%%\n", 100 * share);
-}
-
-/* draw the groups */
-static void print_over_time(const struct lesson_printer *to,
+static void print_over_time(const struct terminal *to,
                             const struct progress *p)
 {
     size_t groups = p->count < 8 ? p->count : 8;
     fprintf(to->out, "Right over time, oldest first\n");
-    for (size_t g = 0; g < groups; g++)
-        print_group(to, p, g * p->count / groups,
-                    (g + 1) * p->count / groups);
+    for (size_t g = 0; g < groups; g++) {
+        size_t from = g * p->count / groups, right = 0;
+        size_t end = (g + 1) * p->count / groups;
+        for (size_t i = from; i < end; i++)
+            right += (size_t)p->at[i].right;
+        double share = (double)right / (double)(end - from);
+        fprintf(to->out, "%s %5zu-%-5zu ", p->at[from].day, from + 1,
+                end);
+        draw_bar(to, share);
+        fprintf(to->out, " %3.0f%%\n", 100 * share);
+    }
     fputc('\n', to->out);
 }
-
-/* name what could not be counted */
-static void print_strange(const struct lesson_printer *to,
+static void print_strange(const struct terminal *to,
                           const struct progress *p)
 {
     for (size_t i = 0; i < p->strangers && i < PROGRESS_SHOWN; i++)
         fprintf(to->out, "Line %zu is no prediction: %s\n",
                 p->strange[i].number, p->strange[i].text);
     if (p->strangers > PROGRESS_SHOWN)
-        fprintf(to->out, "and %zu lines more\n",
+        fprintf(to->out, "and so are %zu more\n",
                 p->strangers - PROGRESS_SHOWN);
 }
-
-/* count what belongs to no lesson */
-static void print_unknown(const struct lesson_printer *to,
-                          const struct progress *p,
-                          const struct lesson_table *const *chapters,
-                          size_t count)
-{
-    size_t known = 0;
-    for (size_t i = 0; i < p->count; i++)
-        for (size_t c = 0; c < count; c++)
-            known += (size_t)among(chapters[c]->rows,
-                chapters[c]->count, p->at[i].id);
-    if (known < p->count)
-        fprintf(to->out, "Of lessons that this book lacks: %zu "
-                "prediction(s).\n", p->count - known);
-}
-
-/* print all progress */
-void progress_print(const struct lesson_printer *to,
+void progress_print(const struct terminal *to,
                     const struct progress *p,
                     const struct lesson_table *const *chapters,
                     size_t count)
 {
-    double *errors = malloc((p->count + 1) * sizeof *errors);
-    if (!errors) abort();
+    struct numbered all = numbered_new(p);
+    size_t first = 0, unknown;
+    for (size_t i = 0; i < p->count; i++)
+        all.lesson[i] = number_of(p->at[i].id, chapters, count);
     fprintf(to->out, "lesson              right      off\n");
-    for (size_t c = 0; c < count; c++)
-        print_chapter(to, p, errors, chapters[c]);
+    for (size_t c = 0; c < count; first += chapters[c++]->count)
+        print_chapter(to, &all, first, chapters[c]);
     if (p->count) print_over_time(to, p);
-    print_unknown(to, p, chapters, count);
+    unknown = tally(&all, first, first + 1).said;
+    if (unknown)
+        fprintf(to->out, "Of lessons that this book lacks: %zu "
+                "prediction%s.\n", unknown, unknown == 1 ? "" : "s");
     print_strange(to, p);
-    free(errors);
+    numbered_free(&all);
+}
+enum progress_state progress_last(const struct progress *progress,
+                                  const char *id)
+{
+    for (size_t i = progress->count; i; i--)
+        if (!strcmp(progress->at[i - 1].id, id))
+            return progress->at[i - 1].right ? PROGRESS_RIGHT
+                                             : PROGRESS_WRONG;
+    return PROGRESS_NONE;
 }

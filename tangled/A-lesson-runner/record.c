@@ -1,4 +1,3 @@
-/* include what recording needs */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>
@@ -9,10 +8,6 @@
 #include <unistd.h>
 #include "record.h"
 
-/* write a record as a line */
-static const char *const kinds[] = {"number", "choice", "experts",
-                                    "number"};
-
 static int write_values(char *out, struct lesson_answer answer)
 {
     int n = 0;
@@ -22,22 +17,18 @@ static int write_values(char *out, struct lesson_answer answer)
     return n;
 }
 
-/* put the line together */
 void record_write(char line[RECORD_LINE], const struct record *record)
 {
     int n = snprintf(line, RECORD_LINE / 2, "%s %s seed %llu %s ",
                      record->time, record->id,
                      (unsigned long long)record->seed,
-                     kinds[record->kind]);
+                     lesson_kinds[record->kind]);
     n += write_values(line + n, record->said);
     n += sprintf(line + n, " was ");
     n += write_values(line + n, record->right);
     sprintf(line + n, " within %.12g hints %u\n", record->tolerance,
             record->hints);
 }
-
-/* read a line as a record */
-/* split a line into words */
 enum { WORDS = 12, WORD = 200 };
 
 static int split(char word[WORDS][WORD], const char *line)
@@ -53,8 +44,6 @@ static int split(char word[WORDS][WORD], const char *line)
     }
     return 1;
 }
-
-/* read a time */
 static int read_time(char time[RECORD_TIME], const char *word)
 {
     static const char like[] = "0000-00-00T00:00:00Z";
@@ -65,8 +54,6 @@ static int read_time(char time[RECORD_TIME], const char *word)
     strcpy(time, word);
     return 1;
 }
-
-/* read a name and a whole number */
 static int read_id(char id[RECORD_ID], const char *word)
 {
     if (strlen(word) >= RECORD_ID
@@ -82,8 +69,6 @@ static int read_whole(uint64_t *value, uint64_t most, const char *word)
     *value = strtoull(word, NULL, 10);
     return !errno && *value <= most;
 }
-
-/* read a list of values */
 static int read_values(struct lesson_answer *answer, const char *at)
 {
     *answer = (struct lesson_answer){0, {0}};
@@ -95,32 +80,29 @@ static int read_values(struct lesson_answer *answer, const char *at)
         if (*at != ',') return 0;
     }
 }
-
-/* read the kind and its values */
 static int read_kind(struct record *record, const char *word)
 {
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(word, kinds[i])) {
+    for (int i = LESSON_NUMBER; i < LESSON_CONSTANT; i++)
+        if (!strcmp(word, lesson_kinds[i])) {
             record->kind = (enum lesson_kind)i;
             return 1;
         }
     return 0;
 }
 
-/* check that values fit the kind */
 static int fits(enum lesson_kind kind, struct lesson_answer answer)
 {
-    if (kind != LESSON_EXPERTS && answer.count != 1) return 0;
+    if (kind == LESSON_NUMBER) return answer.count == 1;
+    if (kind == LESSON_CHOICE && answer.count != 1) return 0;
     for (size_t i = 0; i < answer.count; i++) {
         double value = answer.value[i];
-        if (kind == LESSON_NUMBER) continue;
         if (!(value >= 0 && value <= 999999)) return 0;
         if (value != (double)(int)value) return 0;
+        if (kind == LESSON_SET && i && value <= answer.value[i - 1])
+            return 0;
     }
     return 1;
 }
-
-/* read every word */
 int record_read(struct record *record, const char *line)
 {
     char w[WORDS][WORD];
@@ -129,9 +111,7 @@ int record_read(struct record *record, const char *line)
     int good = split(w, line) && read_time(record->time, w[0])
         && read_id(record->id, w[1]) && !strcmp(w[2], "seed")
         && read_whole(&record->seed, UINT64_MAX, w[3])
-        && read_kind(record, w[4]);
-    /* read the second half */
-    good = good && read_values(&record->said, w[5])
+        && read_kind(record, w[4]) && read_values(&record->said, w[5])
         && !strcmp(w[6], "was") && read_values(&record->right, w[7])
         && fits(record->kind, record->said)
         && fits(record->kind, record->right)
@@ -142,25 +122,25 @@ int record_read(struct record *record, const char *line)
     record->hints = (unsigned)hints;
     return good;
 }
-
-/* find the file */
 void record_open(struct record_file *file, const char *state,
                  const char *home)
 {
     static const char name[] = "where-tokens-go/predictions";
-    int n = 0, size = (int)sizeof file->path;
-    file->length = 0;
-    if (state && *state == '/')
+    int n = 0, given = state && *state == '/';
+    if (given)
         n = snprintf(file->path, sizeof file->path, "%s/%s", state,
                      name);
-    else if (home && *home)
+    else if (home && *home == '/')
         n = snprintf(file->path, sizeof file->path,
                      "%s/.local/state/%s", home, name);
-    if (n <= 0 || n >= size) file->path[0] = '\0';
+    file->length = 0;
+    file->nowhere = NULL;
+    if (n > 0 && n < (int)sizeof file->path) return;
+    file->path[0] = '\0';
+    file->nowhere = given ? "XDG_STATE_HOME is too long"
+        : n ? "HOME is too long"
+        : "neither XDG_STATE_HOME nor HOME is an absolute path";
 }
-
-/* append to the file */
-/* make the folders */
 static void make_folders(const char *path)
 {
     char folder[sizeof ((struct record_file *)0)->path];
@@ -170,8 +150,6 @@ static void make_folders(const char *path)
         mkdir(folder, 0700);
     }
 }
-
-/* open the file for appending */
 static int open_to_append(const char *path)
 {
     struct stat status;
@@ -187,8 +165,6 @@ static int open_to_append(const char *path)
     errno = EINVAL;
     return -1;
 }
-
-/* write what waits */
 static int torn(int file)
 {
     struct stat status;
@@ -197,8 +173,6 @@ static int torn(int file)
         && pread(file, &last, 1, status.st_size - 1) != 1) last = '\n';
     return last != '\n';
 }
-
-/* write and forget whole lines */
 static int write_waiting(struct record_file *record, int file)
 {
     char lines[RECORD_WAITING + 1];
@@ -218,14 +192,8 @@ static int write_waiting(struct record_file *record, int file)
     record->length -= whole;
     return error;
 }
-
-/* queue the line and write */
-int record_append(struct record_file *record, const char *line)
+static int write_file(struct record_file *record)
 {
-    size_t length = strlen(line);
-    if (record->length + length > RECORD_WAITING) return ENOBUFS;
-    memcpy(record->waiting + record->length, line, length);
-    record->length += length;
     if (!*record->path) return ENOENT;
     int file = open_to_append(record->path);
     if (file < 0) return errno;
@@ -233,7 +201,15 @@ int record_append(struct record_file *record, const char *line)
     return close(file) && !error ? errno : error;
 }
 
-/* open the file for reading */
+int record_append(struct record_file *record, const char *line)
+{
+    size_t length = strlen(line);
+    if (record->length + length > RECORD_WAITING) write_file(record);
+    if (record->length + length > RECORD_WAITING) return ENOBUFS;
+    memcpy(record->waiting + record->length, line, length);
+    record->length += length;
+    return write_file(record);
+}
 static FILE *open_to_read(const char *path)
 {
     struct stat status;
@@ -245,8 +221,13 @@ static FILE *open_to_read(const char *path)
     errno = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
     return NULL;
 }
-
-/* go through the file */
+static char *strip(char *line, size_t length, size_t number)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    if (length && line[length - 1] == '\r') length--;
+    line[length] = '\0';
+    return number == 1 && !strncmp(line, mark, 3) ? line + 3 : line;
+}
 int record_each(const struct record_file *record, void *context,
                 void (*take)(void *, size_t, const char *))
 {
@@ -254,20 +235,17 @@ int record_each(const struct record_file *record, void *context,
     size_t length = 0, number = 1;
     FILE *file = open_to_read(record->path);
     if (!file) return errno;
-    for (int c; (c = getc(file)) != EOF; ) {
-        /* add to the line, or hand it over */
-        if (c != '\n') {
+    for (int c = 0; c != EOF; ) {
+        c = getc_unlocked(file);
+        if (c != '\n' && c != EOF) {
             if (length < RECORD_LINE - 1)
                 line[length++] = (char)(c ? c : '?');
             continue;
         }
-        line[length] = '\0';
-        if (length) take(context, number, line);
+        const char *text = strip(line, length, number);
+        if (*text) take(context, number, text);
         length = 0, number++;
     }
-    /* hand over a last line without its end */
-    line[length] = '\0';
-    if (length) take(context, number, line);
     int error = ferror(file) ? EIO : 0;
     return fclose(file), error;
 }

@@ -1,4 +1,4 @@
-/* include what the command line needs */
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -7,33 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include "args.h"
+#include "print.h"
 
-/* say whose products they are */
-#ifdef MATRIX_ONEDNN
-#include <oneapi/dnnl/dnnl_version.h>
-#define TEXT(number) #number
-#define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
-#define PRODUCTS "oneDNN " VERSION(DNNL_VERSION_MAJOR, \
-    DNNL_VERSION_MINOR, DNNL_VERSION_PATCH)
-#else
-#define PRODUCTS "plain loops"
-#endif
-
-/* complain about an argument */
-/* leave with a message */
 void args_reject(const struct args *args, const char *option,
                  const char *try, const char *problem, ...)
 {
+    char what[400], line[800];
     va_list values;
     va_start(values, problem);
-    fprintf(stderr, "%s: %s ", args->program, option);
-    vfprintf(stderr, problem, values);
-    fprintf(stderr, " (try %s)\n", try);
+    vsnprintf(what, sizeof what, problem, values);
     va_end(values);
+    snprintf(line, sizeof line, "%s: %s %s (try %s)", args->program,
+             option, what, try);
+    for (char *at = line; *at; at++)
+        fputc(iscntrl((unsigned char)*at) ? '?' : *at, stderr);
+    fputc('\n', stderr);
     exit(2);
 }
 
-/* say what an option allows */
 static void allowed_values(char *out, size_t size,
                            const struct args_option *option)
 {
@@ -43,7 +34,6 @@ static void allowed_values(char *out, size_t size,
             n += (size_t)snprintf(out + n, size - n, "%s %s",
                 i ? " or" : "", option->choices[i]);
     } else {
-        /* say what a number may be */
         snprintf(out, size, "must be %s from %.10g to %.10g",
             option->kind == ARGS_COUNT ? "a whole number"
             : option->kind == ARGS_NUMBER ? "a number"
@@ -52,7 +42,6 @@ static void allowed_values(char *out, size_t size,
     }
 }
 
-/* say what an option holds */
 static void current_value(char *out, size_t size,
                           const struct args_option *option)
 {
@@ -63,15 +52,14 @@ static void current_value(char *out, size_t size,
     else if (option->kind == ARGS_CHOICE)
         snprintf(out, size, "%s",
             option->choices[*(const size_t *)option->value]);
-    else
-        /* list the shares */
-        for (size_t i = 0, n = 0; i < ((struct args_shares *)option->value)
-                 ->count && n < size; i++)
-            n += (size_t)snprintf(out + n, size - n, "%s%g", i ? "," : "",
-                ((struct args_shares *)option->value)->at[i]);
+    else {
+        const struct args_shares *shares = option->value;
+        for (size_t i = 0, n = 0; i < shares->count && n < size; i++)
+            n += (size_t)snprintf(out + n, size - n, "%s%g",
+                                  i ? "," : "", shares->at[i]);
+    }
 }
 
-/* reject an option's value */
 static void reject_value(const struct args *args,
                          const struct args_option *option,
                          const char *got)
@@ -86,13 +74,11 @@ static void reject_value(const struct args *args,
     args_reject(args, option->name, try, "%s, got '%s'", allowed, got);
 }
 
-/* print the help */
 static int valueless(const struct args_option *option)
 {
     return option->kind == ARGS_FLAG || option->kind == ARGS_WORD;
 }
 
-/* print the options and their ranges */
 static void print_help(const struct args *args)
 {
     printf("%s: %s\n\n", args->program, args->about);
@@ -106,13 +92,13 @@ static void print_help(const struct args *args)
         }
         printf("\n");
     }
-    /* print the options that all programs share */
     if (args->tables) {
-        printf("  %-12s print name<TAB>value lines, as the page quotes "
-               "them\n  %-12s print the micro-lessons with their answers\n",
-               "--values", "--lessons");
+        printf("  %-12s print name<TAB>value lines, as the page "
+               "quotes them\n  %-12s print the micro-lessons with "
+               "their answers\n", "--values", "--lessons");
         if (args->tables->name)
-            printf("  %-12s print the table behind a figure:", "--data");
+            printf("  %-12s print the table behind a figure:",
+                   "--data");
         for (const struct args_table *t = args->tables; t->name; t++)
             printf("%s %s", t > args->tables ? "," : "", t->name);
         printf(args->tables->name ? "\n" : "");
@@ -121,7 +107,16 @@ static void print_help(const struct args *args)
            "--version", "--help");
 }
 
-/* print the build */
+#ifdef MATRIX_ONEDNN
+#include <oneapi/dnnl/dnnl_version.h>
+#define TEXT(number) #number
+#define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
+#define PRODUCTS "oneDNN " VERSION(DNNL_VERSION_MAJOR, \
+    DNNL_VERSION_MINOR, DNNL_VERSION_PATCH)
+#else
+#define PRODUCTS "plain loops"
+#endif
+
 static void print_version(const struct args *args)
 {
     const char *numbers = "float", *threads = "one thread";
@@ -135,18 +130,15 @@ static void print_version(const struct args *args)
            args->program, numbers, PRODUCTS, threads);
 }
 
-/* read a value */
-/* read shares */
 static int read_shares(const struct args_option *option,
                        const char *word)
 {
     struct args_shares list = {0, {0}};
     double sum = 0;
     for (char *end; ; word = end + 1) {
-        /* read one share */
         double share = strtod(word, &end);
-        if (end == word || !(share >= option->least && share <= option->most)
-            || list.count == ARGS_SHARES_MOST)
+        if (end == word || list.count == ARGS_SHARES_MOST
+            || !(share >= option->least && share <= option->most))
             return 0;
         list.at[list.count++] = share;
         sum += share;
@@ -157,13 +149,11 @@ static int read_shares(const struct args_option *option,
     return sum > 0;
 }
 
-/* read any value */
 static int read_value(const struct args_option *option,
                       const char *word)
 {
     char *end = NULL;
     if (option->kind == ARGS_CHOICE) {
-        /* read a choice */
         for (size_t i = 0; option->choices[i]; i++)
             if (!strcmp(option->choices[i], word)) {
                 *(size_t *)option->value = i;
@@ -172,25 +162,22 @@ static int read_value(const struct args_option *option,
         return 0;
     }
     if (option->kind == ARGS_SHARES) return read_shares(option, word);
-    /* refuse what is no count */
     if (option->kind == ARGS_COUNT && (*word < '0' || *word > '9'))
         return 0;
-    errno = 0;
     double number = strtod(word, &end);
-    if (errno || !*word || *end || !isfinite(number)) return 0;
+    if (!*word || *end || !isfinite(number)) return 0;
     if (number < option->least || number > option->most) return 0;
-    /* store the number */
     if (option->kind == ARGS_NUMBER) {
         *(double *)option->value = number;
         return 1;
     }
+    errno = 0;
     uint64_t count = strtoull(word, &end, 10);
     if (errno || *end) return 0;
     *(size_t *)option->value = (size_t)count;
     return 1;
 }
 
-/* find the option */
 static const struct args_option *find(const struct args *args,
                                       const char *word, size_t length)
 {
@@ -201,7 +188,6 @@ static const struct args_option *find(const struct args *args,
     return NULL;
 }
 
-/* check the name of a table */
 static const struct args_table *table(const struct args *args,
                                       const char *name)
 {
@@ -218,7 +204,6 @@ static const struct args_table *table(const struct args *args,
                 name ? name : "");
 }
 
-/* take a flag or a word */
 static int take_flag_or_word(const struct args *args, const char *word)
 {
     for (const struct args_option *o = args->options; o->name; o++) {
@@ -235,31 +220,29 @@ static int take_flag_or_word(const struct args *args, const char *word)
     return 0;
 }
 
-/* go through the arguments */
 struct args_request args_parse(const struct args *args,
                                int argc, char **argv)
 {
     struct args_request request = {ARGS_RUN, NULL};
     for (int i = 1; i < argc; i++) {
-        /* take an option without a value */
         if (!strcmp(argv[i], "--help")) {
             print_help(args);
-            exit(0);
+            exit(print_end(args->program));
         }
         if (!strcmp(argv[i], "--version")) {
             print_version(args);
-            exit(0);
+            exit(print_end(args->program));
         }
         if (args->tables && (!strcmp(argv[i], "--values")
                              || !strcmp(argv[i], "--lessons"))) {
-            request.output = argv[i][2] == 'v' ? ARGS_VALUES : ARGS_LESSONS;
+            request.output = argv[i][2] == 'v' ? ARGS_VALUES
+                                               : ARGS_LESSONS;
             continue;
         }
         if (take_flag_or_word(args, argv[i])) continue;
         size_t length = strcspn(argv[i], "=");
         const char *value = argv[i][length] ? argv[i] + length + 1
                           : i + 1 < argc ? argv[i + 1] : NULL;
-        /* take an option with a value */
         if (args->tables && args->tables->name && length == 6
             && !strncmp(argv[i], "--data", 6)) {
             request.output = ARGS_DATA;
@@ -267,10 +250,13 @@ struct args_request args_parse(const struct args *args,
         } else {
             const struct args_option *o = find(args, argv[i], length);
             if (!o)
-                args_reject(args, argv[i], "--help", "is not an option");
-            if (!value || !read_value(o, value)) reject_value(args, o, value);
+                args_reject(args, argv[i], "--help",
+                            "is not an option");
+            if (!value || !read_value(o, value))
+                reject_value(args, o, value);
         }
         if (!argv[i][length]) i++;
     }
     return request;
 }
+

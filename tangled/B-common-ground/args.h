@@ -39,7 +39,6 @@ struct args_request {
     const struct args_table *table;
 };
 
-/* read the command line or reject it */
 /* Set the options' values. --help prints and exits 0; a bad argument
  * gets a message on stderr and exit 2. */
 struct args_request args_parse(const struct args *args,

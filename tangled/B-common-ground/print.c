@@ -2,12 +2,6 @@
 #include <string.h>
 #include "print.h"
 
-void print_part(FILE *out, const char *title)
-{
-    fprintf(out, "\n%s\n", title);
-}
-
-/* print a value with its name */
 void print_count(FILE *out, const char *name, uint64_t value)
 {
     fprintf(out, "%s\t%" PRIu64 "\n", name, value);
@@ -18,7 +12,11 @@ void print_value(FILE *out, const char *name, double value)
     fprintf(out, "%s\t%.6g\n", name, value);
 }
 
-/* print a bar */
+void print_part(FILE *out, const char *title)
+{
+    fprintf(out, "\n%s\n", title);
+}
+
 void print_bar(FILE *out, double share, int width)
 {
     int marks = share > 0 ? (int)(share * width + 0.5) : 0;
@@ -26,7 +24,6 @@ void print_bar(FILE *out, double share, int width)
         fputc(i < marks ? '#' : ' ', out);
 }
 
-/* show a character */
 const char *print_char(char c)
 {
     static char shown[2];
@@ -35,7 +32,6 @@ const char *print_char(char c)
     return shown;
 }
 
-/* make sure that it was written */
 int print_end(const char *program)
 {
     if (!fflush(stdout) && !ferror(stdout)) return 0;
@@ -43,3 +39,4 @@ int print_end(const char *program)
             "(is the disk full?)\n", program);
     return 1;
 }
+

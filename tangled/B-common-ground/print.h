@@ -14,7 +14,7 @@ void print_value(FILE *out, const char *name, double value);
 /* A bar of share * width marks in a field of that width. */
 void print_bar(FILE *out, double share, int width);
 
-/* A character as it can be shown: the newline as a space mark. */
+/* A character as it can be shown: the newline as \n. */
 const char *print_char(char c);
 
 /* Flush stdout. Returns main's exit status: 1, with a message, if

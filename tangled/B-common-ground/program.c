@@ -1,7 +1,6 @@
 #include "print.h"
 #include "program.h"
 
-/* print values */
 static void print_values(const struct program *program)
 {
     const struct program_value *v = program->known;
@@ -11,7 +10,6 @@ static void print_values(const struct program *program)
     if (program->values) program->values(stdout);
 }
 
-/* print what was asked for */
 int program_main(const struct program *program, int argc, char **argv)
 {
     const struct args args = {program->name, program->about,

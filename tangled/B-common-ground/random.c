@@ -6,7 +6,6 @@ struct random random_seeded(uint64_t seed)
     return (struct random){seed};
 }
 
-/* scramble a counter into 64 bits */
 uint64_t random_bits(struct random *random)
 {
     uint64_t z = random->state += UINT64_C(0x9e3779b97f4a7c15);
@@ -15,7 +14,6 @@ uint64_t random_bits(struct random *random)
     return z ^ z >> 31;
 }
 
-/* shape the bits into numbers */
 double random_uniform(struct random *random)
 {
     return (double)(random_bits(random) >> 11) / 9007199254740992.0;
@@ -31,9 +29,9 @@ double random_symmetric(struct random *random, double a)
     return a * (2 * random_uniform(random) - 1);
 }
 
-/* bend two numbers into a normal one */
 double random_normal(struct random *random)
 {
     double radius = sqrt(-2 * log(1 - random_uniform(random)));
     return radius * cos(6.283185307179586 * random_uniform(random));
 }
+

@@ -3,7 +3,6 @@
 #include "stop.h"
 #include "text.h"
 
-/* number the characters */
 static const char alphabet[] =
     "\n abcdefghijklmnopqrstuvwxyz0123456789+-*/=<>()[],;";
 
@@ -17,7 +16,6 @@ size_t text_symbol(char c)
          "text_line or text_fill", c);
 }
 
-/* turn a number back into its character */
 char text_char(size_t symbol)
 {
     if (symbol < text_symbols()) return alphabet[symbol];
@@ -25,7 +23,6 @@ char text_char(size_t symbol)
          text_symbols(), text_symbols() - 1);
 }
 
-/* draw a name */
 static const char *const names[] = {
 #include "names.inc"
 };
@@ -37,7 +34,6 @@ static void name_line(char *line, struct random *random)
              names[random_below(random, count)]);
 }
 
-/* draw a sum */
 static void sum_line(char *line, struct random *random)
 {
     char sign = "+-*"[random_below(random, 3)];
@@ -48,7 +44,6 @@ static void sum_line(char *line, struct random *random)
     snprintf(line, TEXT_LINE, "%zu%c%zu=%zu\n", a, sign, b, c);
 }
 
-/* draw a statement */
 static void operand(char *out, size_t size, struct random *random)
 {
     char v = (char)('a' + random_below(random, 26));
@@ -62,7 +57,6 @@ static void operand(char *out, size_t size, struct random *random)
     }
 }
 
-/* put operands into a statement */
 static void code_line(char *line, struct random *random)
 {
     static const char *const forms[] = {
@@ -78,7 +72,6 @@ static void code_line(char *line, struct random *random)
     snprintf(line, TEXT_LINE, forms[form], v, a, middle, b);
 }
 
-/* draw lines until the text is full */
 void text_line(char line[TEXT_LINE], enum text_domain domain,
                struct random *random)
 {
@@ -87,7 +80,6 @@ void text_line(char line[TEXT_LINE], enum text_domain domain,
     else code_line(line, random);
 }
 
-/* fill a buffer with lines */
 void text_fill(char *text, size_t length, struct random *random)
 {
     char line[TEXT_LINE];
@@ -99,3 +91,4 @@ void text_fill(char *text, size_t length, struct random *random)
         used += n < left ? n : left;
     }
 }
+

@@ -6,7 +6,6 @@ static const float parameters[] = {
 #include "charlm.inc"
 };
 
-/* take the trained parameters */
 static void take(struct charlm *model)
 {
     struct weights list = {0};
