@@ -205,8 +205,10 @@ $(foreach unit,$(chapters),$(eval $(BUILD)/chapter$(call number,$(unit)): \
     $(filter %/chapter$(call number,$(unit)).o %/lessons$(call number,$(unit)).o,$(call objects,$(unit)))))
 $(BUILD)/predict: $(filter %/predict.o,$(call objects,$(appendices))) $(lessons) $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
-$(BUILD)/vectors: $(filter %/vectors.o,$(call objects,$(appendices))) \
-    $(filter-out %/trained.o,$(modules)) $(BUILD)/settings
+# What it makes is in the library, so it is linked with one that lacks it.
+$(BUILD)/untrained.a: $(filter-out %/trained.o,$(modules)) $(BUILD)/settings
+	@rm -f $@; $(AR) rc $@ $(filter %.o,$^)
+$(BUILD)/vectors: $(filter %/vectors.o,$(call objects,$(appendices))) $(BUILD)/untrained.a $(BUILD)/settings
 	$(link) $(libraries) -lm
 $(filter %/predict.o,$(call objects,$(appendices))): | $(BUILD)/lessons.inc
 $(filter %/trained.o,$(modules)): | $(plain)/charlm.inc
