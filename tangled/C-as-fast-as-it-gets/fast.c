@@ -149,9 +149,9 @@ int fast_gelu_slope(real *restrict dpre, const real *restrict pre,
                     size_t n)
 {
     for (size_t j = 0; j < n; j++) {
-        float z = pre[j] > 100 ? 100 : pre[j] < -100 ? -100 : pre[j];
-        float s = gate(z);
-        float inner = 1.5957691216057308f * (1 + 0.134145f * z * z);
+        float z = pre[j], s = gate(z), u = 0.134145f * z * z;
+        float inner = 1.5957691216057308f
+            * (1 + (u > 1e30f ? 1e30f : u));
         dpre[j] *= s + z * s * (1 - s) * inner;
     }
     return 1;
