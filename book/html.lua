@@ -170,7 +170,7 @@ end
 -- Figures and tables -----------------------------------------------------------
 
 -- An SVG to stand in a page: ids made its own, black made the text's color.
-local function svg(path, id, alt)
+local function svg(path, id, alt, class)
   local text = assert(common.slurp(path), path):gsub('<%?xml.-%?>', ''):gsub('<!DOCTYPE.->', ''):gsub('<!%-%-.-%-%->', '')
     :gsub('<title>.-</title>', ''):gsub('<desc>.-</desc>', '')
     :gsub('%sid=(["\'])([^"\']+)', ' id=%1' .. id .. '-%2'):gsub('url%(#', 'url(#' .. id .. '-')
@@ -181,16 +181,18 @@ local function svg(path, id, alt)
       return (what == 'fill' or what == 'stroke') and what .. '=' .. quote .. 'currentColor' .. quote or nil
     end)
   end
-  return (text:gsub('<svg', ('<svg role="img" aria-label="%s"'):format(html(alt):gsub('%%', '%%%%')), 1))
+  return (text:gsub('<svg', ('<svg class="%s" role="img" aria-label="%s"'):format(class, (html(alt):gsub('%%', '%%%%'))), 1))
 end
 
 local function figure(d)
   local a = d.attributes
+  local path = 'build/figures/' .. a.file
+  local drawn = svg(path .. '.svg', d.identifier, a.alt, 'wide')
+  if not EPUB then drawn = drawn .. svg(path .. '.narrow.svg', d.identifier .. '-narrow', a.alt, 'narrow') end
   local caption = pandoc.List { raw(('<figcaption><span class="label">Figure %s.</span> '):format(a.number)) }
   caption:extend(d.content[1].content)
   caption:insert(raw('</figcaption></figure>'))
-  return { block(('<figure id="%s">\n<div class="picture">%s</div>'):format(d.identifier,
-    svg('build/figures/' .. a.file .. '.svg', d.identifier, a.alt))), pandoc.Plain(caption) }
+  return { block(('<figure id="%s">\n<div class="picture">%s</div>'):format(d.identifier, drawn)), pandoc.Plain(caption) }
 end
 
 local function numbered_table(d)
@@ -255,13 +257,6 @@ local divs = {
   aside = function(d) return pandoc.Div(d.content, pandoc.Attr(d.identifier, { 'aside' }, { { 'role', 'note' } })) end,
   options = function(d) return pandoc.Div(d.content, pandoc.Attr('', { 'options' })) end,
   cited = function() return {} end,
-  preview = function(d)
-    local out = pandoc.List { block('<template data-of="' .. d.attributes.of .. '">') }
-    out:extend(d.content)
-    out:insert(block('</template>'))
-    return out
-  end,
-  previews = function(d) return EPUB and {} or d.content end,
   contents = function(d)
     if EPUB then return {} end
     local out = pandoc.List { block('<nav class="front" aria-label="Chapters">') }
@@ -328,6 +323,18 @@ local function look(blocks)
       if f then return f(d) end
     end,
   }:walk(inlines):walk { Table = html_table }
+end
+
+divs.previews = function(d)          -- pandoc asks nobody about blocks that come in a list
+  local out = pandoc.List()
+  for _, shown in ipairs(EPUB and {} or d.content) do
+    local inner = shown.content[1]
+    local made = divs[inner.classes[1]](inner)
+    out:insert(block('<template data-of="' .. shown.attributes.of .. '">'))
+    out:extend(made.t and { made } or made)
+    out:insert(block('</template>'))
+  end
+  return out
 end
 
 function Pandoc(doc)

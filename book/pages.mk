@@ -35,7 +35,7 @@ script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
 programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter $(firstword $(sort $u $1)),$u),\
     $(BUILD)/chapter$(call number,$u))) $(if $(filter A-%,$1),$(BUILD)/predict)
 in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
-sub = @$(MAKE) --no-print-directory $(in_parallel)
+sub = +@$(MAKE) --no-print-directory $(in_parallel)
 
 .PHONY: html pdf epub dist quoted check-quoted promote test-pages woven always
 .SECONDARY:
@@ -141,27 +141,30 @@ build/figures/$1.data.stamp: $(call script,$1) build/quoted/$2.txt
 	@touch $$@
 build/figures/$1.data: build/figures/$1.data.stamp
 	@:
-build/figures/$1.svg build/figures/$1.pdf: $(call script,$1) build/figures/$1.data
+build/figures/$1.svg build/figures/$1.pdf build/figures/$1.narrow.svg: $(call script,$1) build/figures/$1.data
 endef
 $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s))))
 
-plot = gnuplot -e "set terminal $1; set output '$@.new'; data = '$(basename $@).data'" figures/style.gp $< && mv $@.new $@
+# The narrow ones are for phones: as large in their letters, downward in place of to the right.
+plot = gnuplot -e "set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
 GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9][0-9]-*.gp))
 DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9][0-9]-*.dot))
-$(GP:%=%.svg) $(GP:%=%.pdf): figures/style.gp
+$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp
+$(GP:%=%.narrow.svg):
+	@$(call plot,svg size 400$(,)330 dynamic font 'sans-serif$(,)13')
 $(GP:%=%.svg):
 	@$(call plot,svg size 640$(,)360 dynamic font 'sans-serif$(,)14')
 $(GP:%=%.pdf):
 	@SOURCE_DATE_EPOCH=0 $(call plot,pdfcairo size 4.7in$(,)2.65in font 'DejaVu Sans$(,)8')
-$(DOT:%=%.svg) $(DOT:%=%.pdf):
-	@SOURCE_DATE_EPOCH=0 dot -T$(subst .,,$(suffix $@)) -Gbgcolor=transparent -Gfontname=sans-serif \
-	    -Nfontname=sans-serif -Efontname=sans-serif -Nfontsize=11 -Efontsize=11 -Earrowsize=0.7 $< -o $@.new
+$(DOT:%=%.svg) $(DOT:%=%.pdf) $(DOT:%=%.narrow.svg):
+	@sed '$(if $(findstring narrow,$@),s/rankdir *= *LR/rankdir=TB/)' $< | SOURCE_DATE_EPOCH=0 dot -T$(subst .,,$(suffix $@)) -Gbgcolor=transparent -Gfontname=sans-serif \
+	    -Nfontname=sans-serif -Efontname=sans-serif -Nfontsize=11 -Efontsize=11 -Earrowsize=0.7 -o $@.new
 	@mv $@.new $@
 
 # The looks. A page may show another's figure, where it refers to it.
 cited = --citeproc --bibliography book/references.bib -M link-citations=true
 define page
-build/html/$(patsubst 00-%,index,$1).html: build/weave/$1.json book/html.lua book/page.html book/references.bib $(DRAWN:%=build/figures/%.svg)
+build/html/$(patsubst 00-%,index,$1).html: build/weave/$1.json book/html.lua book/page.html book/references.bib $(DRAWN:%=build/figures/%.svg) $(DRAWN:%=build/figures/%.narrow.svg)
 	@mkdir -p $$(@D)
 	@$(PANDOC) -f json -t html5 --mathml $(cited) --lua-filter book/html.lua --template book/page.html -o $$@.new $$< && mv $$@.new $$@
 endef

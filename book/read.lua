@@ -155,7 +155,7 @@ local function read_noweb(sources)
       line = line + 1
     elseif word == 'defn' then chunk.title = rest
     elseif word == 'use' then
-      if quote then table.insert(text, mark('u', rest))
+      if quote then table.insert(text, mark('u', rest .. '\t' .. line))
       else
         table.insert(chunk.text, mark('u', rest))
         table.insert(chunk.uses, rest)
@@ -304,16 +304,17 @@ local function number_blocks(chapter, blocks)
       attr.attributes.file, attr.attributes.alt = image.src, alt
       return pandoc.Div({ pandoc.Plain(image.caption) }, attr)
     end
-    for i, inline in ipairs(p.content) do      -- numbered formulas
-      local j = space(p.content[i + 1]) and i + 2 or i + 1
-      local after = inline.t == 'Math' and inline.mathtype == 'DisplayMath' and p.content[j]
+    local content = p.content                  -- asked for once: each time it is made anew
+    for i, inline in ipairs(content) do      -- numbered formulas
+      local j = space(content[i + 1]) and i + 2 or i + 1
+      local after = inline.t == 'Math' and inline.mathtype == 'DisplayMath' and content[j]
       local id, rest
       if after and after.t == 'Str' then id, rest = after.text:match('^{#(eq:[%w_-]+)}(.*)$') end
       if id then
         local blocks, head, tail = {}, pandoc.List(), pandoc.List()
-        for k = 1, i - 1 do head:insert(p.content[k]) end
+        for k = 1, i - 1 do head:insert(content[k]) end
         if rest ~= '' then tail:insert(pandoc.Str(rest)) end
-        for k = j + 1, #p.content do tail:insert(p.content[k]) end
+        for k = j + 1, #content do tail:insert(content[k]) end
         while space(tail[1]) do tail:remove(1) end
         if #head > 0 then blocks[1] = pandoc.Para(head) end
         blocks[#blocks + 1] = pandoc.Div({ pandoc.Plain { inline } }, attributes(id, 'equation', 'eq'))

@@ -377,10 +377,11 @@ local function marks(chapter, place, text)
         if def then names[#names + 1] = name .. '=' .. def.target end
       end
       out:insert(pandoc.Code(what, pandoc.Attr('', { 'quoted' }, { { 'names', table.concat(names, ' ') } })))
-    elseif kind == 'u' and chapter.pieces[what] then
-      out:insert(link('⟨' .. what .. '⟩', chapter.page .. '#' .. chapter.pieces[what][1].id, 'chunk-name'))
     elseif kind == 'u' then
-      book.complain(chapter, nil, ('[[<<%s>>]]: there is no such chunk in this chapter'):format(what))
+      local title, line = what:match('^(.-)\t(%d+)$')
+      local pieces = chapter.pieces[title]
+      if pieces then out:insert(link('⟨' .. title .. '⟩', chapter.page .. '#' .. pieces[1].id, 'chunk-name'))
+      else book.complain(chapter, tonumber(line), ('[[<<%s>>]]: there is no such chunk in this chapter'):format(title)) end
     elseif kind == 'v' then
       local shown, run, name, format = value(chapter, what)
       out:insert(pandoc.Span({ pandoc.Str(shown) }, pandoc.Attr('', { 'value' },
@@ -674,19 +675,7 @@ end
 local BLANK = { Math = function(m) return pandoc.Str((m.text:gsub('\\%a+', ' '):gsub('[{}]', ''))) end,
   Div = function(d) if d.classes[1] == 'chunk' or d.classes[1] == 'lesson' then return {} end end }
 local function text_of(blocks)
-  local out = {}
-  local function add(list)
-    for _, b in ipairs(list) do
-      if b.t == 'Div' or b.t == 'BlockQuote' then add(b.content)
-      elseif b.t == 'BulletList' or b.t == 'OrderedList' then for _, item in ipairs(b.content) do add(item) end
-      elseif b.t == 'Table' then
-        out[#out + 1] = pandoc.write(pandoc.Pandoc({ b }), 'plain'):gsub('%-%-%-+', '')
-      elseif b.t == 'CodeBlock' then out[#out + 1] = b.text
-      else out[#out + 1] = str(b) end
-    end
-  end
-  add(pandoc.Pandoc(blocks).blocks:walk(BLANK))
-  return (table.concat(out, ' '):gsub('%s+', ' '))
+  return (pandoc.write(pandoc.Pandoc(walk(blocks, BLANK)), 'plain'):gsub('%-%-%-+', ''):gsub('%s+', ' '))
 end
 
 local function search_records(chapter, records)

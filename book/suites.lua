@@ -51,7 +51,7 @@ return function(book, link, joined)
       for word in (stated or ''):gmatch('[%a_][%w_]*') do case.says[word] = true end
       if not stated then say(piece_of[name], case.says, {}) end
       table.insert(suite.cases, case)
-      case.place, suite.stated = #suite.cases, suite.stated or stated
+      case.place, case.stated = #suite.cases, stated
     end
     return suite
   end
@@ -67,10 +67,10 @@ return function(book, link, joined)
         table.insert(all, of[chapter])
       end
     end
-    for _, suite in ipairs(all) do             -- those about the fewest functions first
+    for _, suite in ipairs(all) do             -- those that say it first, then those about the fewest functions
       suite.ranked = { table.unpack(suite.cases) }
       for _, case in ipairs(suite.cases) do
-        for word in pairs(case.says) do case.about = case.about + (defined[word] and 1 or 0) end
+        for word in pairs(case.says) do case.about = case.about + (not case.stated and defined[word] and 1 or 0) end
       end
       table.sort(suite.ranked, function(a, b) return a.about < b.about or a.about == b.about and a.place < b.place end)
     end

@@ -59,6 +59,46 @@ test('a use of a chunk unfolds in its place, again and again, and folds', () => 
   assert.equal(new URL(page.url()).hash, '')
 }))
 
+test('unfolded and folded in any order, a chunk is what it was', () => on(top, {}, async (page) => {
+  const changed = await page.evaluate(() => {
+    const changed = []
+    const open = (use) => use.getAttribute('aria-expanded') === 'true'
+    for (const chunk of document.querySelectorAll('.chunk')) {
+      const code = chunk.querySelector('pre code'), before = code.textContent
+      for (const use of code.querySelectorAll('.chunk-use')) {
+        for (const again of [1, 2]) {
+          use.click()
+          const inner = document.getElementById(use.getAttribute('aria-controls')).querySelectorAll('.chunk-use')
+          inner.forEach((nested) => nested.click())       // all open; then fold one of two, and the outer one
+          inner.forEach((nested, i) => { if (i % 2 === 0 && open(nested)) nested.click() })
+          use.click()
+          if (code.textContent !== before) changed.push(`${chunk.id}: ${use.textContent}, ${again}`)
+        }
+      }
+    }
+    return changed
+  })
+  assert.deepEqual(changed, [])
+}))
+
+test('a hash that is no name stops nothing', async () => {
+  for (const hash of ['#100%', '#%zz', '#%E0%A4%A', '#nowhere'])
+    await on(top + hash, {}, async (page) => assert.ok(await page.locator('[data-do="search"]').isVisible(), hash))
+})
+
+test('pointed at, a reference shows what it refers to, here and elsewhere', () => on('06-moe.html', {}, async (page) => {
+  const preview = page.locator('.preview')
+  await page.locator('main a.reference[href^="#eq-"]').first().hover()
+  await until(page, () => document.querySelector('.preview .equation math'))
+  assert.equal(await page.locator('.preview [id]').count(), 0)
+  await page.keyboard.press('Escape')
+  assert.equal(await preview.count(), 0)
+  await page.locator('main a.reference[href*=".html#eq-"]').first().hover()
+  await until(page, () => document.querySelector('.preview .equation math'))
+  await page.locator('.chunk-foot a').first().hover()
+  await until(page, () => document.querySelector('.preview .chunk pre'))
+}))
+
 test('copying a chunk copies its C, unfolded or not', () => on(top, reading, async (page) => {
   const tangled = fs.readFileSync(path.join(root, 'tangled/03-top-k/topk.c'), 'utf8')
   const chunk = page.locator('#chunk-select-the-best-experts')
@@ -254,6 +294,13 @@ test('every page is light, and its policy lets nothing out', () => {
     assert.match(policy, /^default-src 'none'; /)
     assert.doesNotMatch(policy, /unsafe|\*|https?:/)
     assert.doesNotMatch(html(name), /<script(?![^>]*\ssrc=)|\son\w+=|\sstyle="/, name)
+  }
+})
+
+test('a displayed formula scrolls in a box of its own, in every browser', () => {
+  for (const name of pages) {
+    const displayed = html(name).match(/<math display="block"/g)?.length ?? 0
+    assert.equal(html(name).match(/<span class="formula"><math display="block"/g)?.length ?? 0, displayed, name)
   }
 })
 

@@ -165,7 +165,7 @@ const two = `# The second {#ch:second}
 
 ## Later {#sec:later}
 
-As @fig:line, @ch:first and @sec:rest say, {{1:one.share|%.2f}}.
+As @fig:line, @ch:first, @eq:sum and @sec:rest say, {{1:one.share|%.2f}}.
 ${program(2, 'printf("two\\t%d %s\\n", one_twice(many), "one_twice");')}`
 
 const suite = `#include "one.h"
@@ -343,43 +343,109 @@ test('an edit of what other pages show weaves them, too', () => {
   made('html')
 })
 
-const mistakes = [
-  ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
+// What is wrong is told at once, as far as one step of the press sees it: so a step, a make.
+const mistakes = [[
+  ['a run that fails', '```run\n$ build/chapter1 --fail\n```', /exit status 1/, 1],
+], [
+  ['an unknown table', '{{measured 01-sped a.b}}', /`book\/measured figures\/data\/01-sped\.tsv' failed/],
+], [
+  ['a value of a program that is not there', '{{9:x}}', /`build\/chapter9 --values' failed with exit status 127/],
+], [
+  ['brackets that noweb cannot read', 'if a << b then', /<</],
+], [
+  ['an undefined chunk', '<<tail.c>>=\n<<nothing at all>>\n@', /nothing at all/, 1],
+], [
   ['a value on two lines', '{{one.share|\n%.2f}}', /opens with \{\{ here and does not close/],
+  ['a shell in a value', '{{one.share; touch build/touched|%.2f}}', /names no value/],
+  ['text in a run block', '```run\nHead\n```', /"Head" is no command/, 1],
+  ['a command that is no program of the book', '```run\n$ date >build/touched\n```', /build\/chapter/, 1],
+  ['a byte that is no UTF-8', 'caf\xe9', /is not UTF-8/],
+  ['a chunk in an open block', '```\n<<tail.c>>=\nint x;\n@', /this block is still open at the code chunk in line \d+/],
+], [
+  ['a missing figure', '![A.](01-lime){#fig:x alt="x"}', /there is no figure 01-lime/],
+  ['a figure without alternative text', '![A.](01-line){#fig:y}', /needs alt=/],
+  ['a chunk that a table swallows', '-------\na   b\n--- ---\nx   y\n\n<<swallowed.c>>=\nint y;\n@\n\n-------', /chunk <<swallowed\.c>> is on no page/, 5],
+], [
+  ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
   ['an unknown measurement', '{{measured 01-speed three.time_ms}}', /there is no value three\.time_ms in `book\/measured figures\/data\/01-speed\.tsv`; .*two_threads\.time_ms/],
-  ['an unknown table', '{{measured 01-sped a.b}}', /chapters\/01-one\.nw:\d+: `book\/measured figures\/data\/01-sped\.tsv' failed/],
   ['a bad format', '{{one.share|%s}}', /allowed is a printf format/],
   ['a value in a formula', '$x = {{one.share}}$', /write \{\{=one\.share/],
-  ['an unresolved reference', 'See @fig:lime.', /nothing is called @fig:lime; .*fig:line/],
+  ['an unresolved reference', 'Two\nlines: @fig:lime.', /nothing is called @fig:lime; .*fig:line/, 1],
   ['a missing citation', 'See [@knuth1985].', /no entry knuth1985; .*knuth1984/],
-  ['a missing figure', '![A.](01-lime){#fig:x alt="x"}', /there is no figure 01-lime/],
-  ['a figure without alternative text', '![A.](01-line){#fig:x}', /needs alt=/],
   ['an unknown lesson', '{{lesson 1.7}}', /there is no lesson 1\.7; .*1\.1/],
   ['a part that is not printed', '```{.run part="Tale"}\n$ build/chapter1\n```', /starts with "Tale"/, 1],
-  ['text in a run block', '```run\nHead\n```', /"Head" is no command/, 1],
-  ['a command that is no program of the book', '```run\n$ date\n```', /build\/chapter/, 1],
-  ['a command that fails', '```run\n$ build/chapter1 --fail\n```', /exit status 1/, 1],
-  ['an undefined chunk', '<<tail>>=\n<<nothing at all>>\n@', /nothing at all/, 1],
-  ['a term defined twice', 'A [widget]{.term}.', /"widget" is defined here twice/, 4],
-  ['brackets that noweb cannot read', 'if a << b then', /<</],
-]
-for (const [what, text, message, offset = 0] of mistakes) {
-  test('stops at ' + what + ', with file and line, and leaves the pages', () => {
+  ['a chunk that prose names and nobody defines', 'See [[<<lime>>]].', /\[\[<<lime>>\]\]: there is no such chunk/],
+  ['a term defined twice', 'A [widget]{.term}. A\n[widget]{.term}.', /"widget" is defined here twice/, 1],
+]]
+for (const group of mistakes) {
+  test('stops at ' + group.map(([what]) => what).join(', ') + ', with file and line, and leaves the pages', () => {
     const was = published()
     const lines = one.split('\n')
     const at = lines.indexOf('## A section {#sec:here}')
-    lines.splice(at, 0, text, '')
-    write('chapters/01-one.nw', lines.join('\n'))
+    const places = []
+    let inserted = []
+    for (const [, text, , offset = 0] of group) {
+      places.push(at + inserted.length + 1 + offset)
+      inserted = [...inserted, ...text.split('\n'), '']
+    }
+    lines.splice(at, 0, ...inserted)
+    fs.writeFileSync(file('chapters/01-one.nw'), Buffer.from(lines.join('\n').replaceAll('\xe9', '\u0000')).map((byte) => byte || 0xe9))
     const run = make('html')
     write('chapters/01-one.nw', one)
     assert.notEqual(run.status, 0)
-    match(run.err + run.out, message)
-    match(run.err, new RegExp(`chapters/01-one\\.nw:${at + 1 + offset}\\b`))
-    assert.deepEqual(changed(was), [])
-    made('html')
+    group.forEach(([what, , message], i) => {
+      const told = run.err.split('\n').filter((line) => message.test(line))
+      assert.ok(told.length > 0, `${what}: ${run.err}`)
+      assert.ok(told.some((line) => line.startsWith(`chapters/01-one.nw:${places[i]}:`)), `${what}, at ${places[i]}: ${told}`)
+    })
+    assert.ok(!fs.existsSync(file('build/touched')))
     assert.deepEqual(changed(was), [])
   })
 }
+
+test('what looks like TeX, HTML or YAML is text, and swallows nothing', () => {
+  write('chapters/02-two.nw', two + '\nA \\emph{world} of \\begin{quote} it.\n\n<!-- hidden\n\n<<aside>>=\nint z;\n@\n\n-->\n\n---\na: b\n---\n\n'
+    + '<<two.c>>=\nint w;\n<<aside>>\n@\n\nAs [[<<aside>>]] says. \\end{quote}\n')
+  made('html')
+  const html = page('02-two')
+  write('chapters/02-two.nw', two)
+  match(html, /A \\emph\{world\} of \\begin\{quote\} it\.[^]*&lt;!(?:--|–)\s+hidden[^]*id="chunk-aside"[^]*(?:--|–)&gt;[^]*id="chunk-two-c"/)
+  match(html, /As <a href="#chunk-aside"[^>]*>⟨aside⟩<\/a> says\. \\end\{quote\}/)
+})
+
+test('a suite that says what a case holds is believed', () => {
+  write('tests/test_chapter1.c', suite.replace('nothing);', 'nothing); /* one_twice */'))
+  made('html')
+  match(page('01-one'), /Held by <a href="test-1\.html#case-nothing">“nothing”<\/a>/)
+  write('tests/test_chapter1.c', suite)
+  made('html')
+})
+
+test('a page shows what it refers to elsewhere, when pointed at', () => {
+  match(page('02-two'), /<template data-of="01-one\.html#eq-sum">\s*<div id="eq-sum" class="equation">[^]*<\/math>[^]*<\/template>/)
+  match(page('02-two'), /<template data-of="01-one\.html#fig-line">\s*<figure id="fig-line">[^]*<svg[^]*<\/template>/)
+})
+
+test('the PDF stops at a character that its fonts lack', () => {
+  const bin = file('bin')
+  write('bin/lualatex', '#!/bin/sh\nmkdir -p build/pdf\necho x >build/pdf/book.aux\necho x >build/pdf/book.pdf\n'
+    + "echo 'Missing character: There is no 変 (U+5909) in font [lmroman]!' >build/pdf/book.log\n")
+  fs.chmodSync(path.join(bin, 'lualatex'), 0o755)
+  write('chapters/02-two.nw', two.replace('## Later', 'Hello 変.\n\n## Later'))
+  const run = make('pdf', `PATH=${bin}:${process.env.PATH}`)
+  write('chapters/02-two.nw', two)
+  assert.notEqual(run.status, 0)
+  match(run.err, /chapters\/02-two\.nw:\d+: the PDF's fonts have no 変/)
+  assert.ok(!fs.existsSync(file('book/book.pdf')))
+})
+
+test('goals that build the same go one after the other', () => {
+  for (let round = 0; round < 2; round++) {
+    fs.rmSync(file('build'), { recursive: true })
+    const run = make('-j4', 'html', 'quoted')
+    assert.equal(run.status, 0, run.err + run.out)
+  }
+})
 
 test('an id defined in two chapters stops the weave', () => {
   const was = published()
@@ -396,6 +462,7 @@ test('promote accepts what programs say; check-quoted notices a difference', () 
   assert.notEqual(make('check-quoted').status, 0)
   made('promote')
   made('check-quoted')
+  lacks(read('tests/values/01-one.txt'), /one\.idle/)
   match(read('tests/values/01-one.txt'), /(^|\n)\$ build\/chapter1\nHead\n[^]*\n\$ build\/chapter1 --values\none\.share\t0\.8314\n/)
   const name = 'tests/values/01-one.txt'
   write(name, read(name).replace('0.8314', '0.8315'))
