@@ -79,4 +79,45 @@ function M.highlight(code, language, format, shown)
   return (text:gsub('zz(%d+)zz', function(n) return links[tonumber(n)] end))
 end
 
+-- Code in prose, its names linked by link(target, text).
+function M.quoted(c, plain, link)
+  local targets = {}
+  for name, target in (c.attributes.names or ''):gmatch('([^%s=]+)=(%S+)') do targets[name] = target end
+  return (c.text:gsub('([^%a_]*)([%w_]*)', function(other, name)
+    return plain(other) .. (targets[name] and link(targets[name], plain(name)) or plain(name))
+  end))
+end
+
+-- The ids of all that a back holds.
+function M.ids_within(div)
+  local ids = { div.identifier }
+  pandoc.Pandoc(div.content).blocks:walk { Header = function(h) ids[#ids + 1] = h.identifier end, Div = function(d)
+    if d.identifier ~= '' then ids[#ids + 1] = d.identifier end
+    for id in (d.attributes.anchors or ''):gmatch('%S+') do ids[#ids + 1] = id end
+    for kind, text in (d.classes[1] == 'chunk' and d.content[1].text or ''):gmatch(M.MARK) do
+      if kind == 'd' then ids[#ids + 1] = M.decode(text):match('\t(.*)$') end
+    end
+  end }
+  return ids
+end
+
+-- An entry of the bibliography with who cites it.
+function M.entry(doc)
+  local who = {}
+  doc.blocks:walk { Div = function(d)
+    local key = d.identifier:match('^citing%-(.*)$')
+    if key then who[key] = d.content[1].content end
+  end }
+  return function(d)
+    local inlines = pandoc.utils.blocks_to_inlines(d.content)
+    local cited = who[d.identifier:match('^ref%-(.*)$')]
+    if cited then
+      inlines:insert(pandoc.Str(' Cited in '))
+      inlines:extend(cited)
+      inlines:insert(pandoc.Str('.'))
+    end
+    return inlines
+  end
+end
+
 return M

@@ -3,7 +3,7 @@
 
 local common = dofile('book/common.lua')
 local EPUB = FORMAT == 'json'
-local page, files, bibliography, has_back
+local page, files, entry, has_back
 local answers = pandoc.List()      -- of the EPUB's lessons
 
 local function html(text)
@@ -62,12 +62,9 @@ local function chunk(d)
 end
 
 local function quoted(c)
-  if not c.attributes.names then return nil end
-  local targets = {}
-  for name, target in c.attributes.names:gmatch('([^%s=]+)=(%S+)') do targets[name] = href(target) end
-  return raw('<code>' .. c.text:gsub('([^%a_]*)([%w_]*)', function(other, name)
-    return html(other) .. (targets[name] and ('<a href="%s">%s</a>'):format(targets[name], name) or name)
-  end) .. '</code>')
+  return c.classes[1] == 'quoted' and raw('<code>' .. common.quoted(c, html, function(target, text)
+    return ('<a href="%s">%s</a>'):format(href(target), text)
+  end) .. '</code>') or nil
 end
 
 local function code_block(c)
@@ -231,19 +228,9 @@ local function back(d)
     box:insert(block('</details>'))
     return pandoc.Div(box, pandoc.Attr('', { 'back' }))
   end
-  local ids = { d.identifier }
-  pandoc.Pandoc(d.content).blocks:walk { Header = function(h) ids[#ids + 1] = h.identifier end,
-    Div = function(inner)
-      ids[#ids + 1] = inner.identifier ~= '' and inner.identifier or nil
-      for id in (inner.attributes.anchors or ''):gmatch('%S+') do ids[#ids + 1] = id end
-      local text = inner.classes[1] == 'chunk' and inner.content[1].text or ''
-      for kind, mark in text:gmatch(common.MARK) do
-        if kind == 'd' then ids[#ids + 1] = common.decode(mark):match('\t(.*)$') end
-      end
-    end }
   local where = {}
   for i, file in ipairs(common.words(d.attributes.files)) do where[i] = '<code>' .. file .. '</code>' end
-  return block(('<p>%s<strong>%s</strong>: %s.</p>'):format(table.concat(ids, ' '):gsub('%S+', '<span id="%0"></span>'),
+  return block(('<p>%s<strong>%s</strong>: %s.</p>'):format(table.concat(common.ids_within(d), ' '):gsub('%S+', '<span id="%0"></span>'),
     title, table.concat(where, ', ')))
 end
 
@@ -269,15 +256,7 @@ local divs = {
     return answers
   end,
   ['csl-entry'] = function(d)          -- pandoc's class would set a role that ARIA has retired
-    local who = bibliography[d.identifier:match('^ref%-(.*)$')]
-    if who then
-      local last = d.content[#d.content]
-      last.content:insert(pandoc.Str(' Cited in '))
-      last.content:extend(who)
-      last.content:insert(pandoc.Str('.'))
-      d.content[#d.content] = last
-    end
-    return pandoc.Div(d.content, pandoc.Attr(d.identifier, { 'bibliography' }))
+    return pandoc.Div({ pandoc.Para(entry(d)) }, pandoc.Attr(d.identifier, { 'bibliography' }))
   end,
 }
 
@@ -339,7 +318,7 @@ end
 
 function Pandoc(doc)
   local meta, count = doc.meta, 0
-  page, has_back, files, bibliography = pandoc.utils.stringify(meta.page), meta.back ~= nil, {}, {}
+  page, has_back, files, entry = pandoc.utils.stringify(meta.page), meta.back ~= nil, {}, common.entry(doc)
   for _, other in ipairs(meta.pages) do        -- the EPUB has no tests, and its works with each chapter
     other = pandoc.utils.stringify(other)
     if other ~= 'bibliography.html' and other ~= 'tests.html' then
@@ -347,10 +326,6 @@ function Pandoc(doc)
       files[other] = ('ch%03d.xhtml'):format(count)
     end
   end
-  doc.blocks:walk { Div = function(d)          -- who cites which work
-    local key = d.identifier:match('^citing%-(.*)$')
-    if key then bibliography[key] = d.content[1].content end
-  end }
   doc.blocks = look(doc.blocks)
   if EPUB then
     local title = pandoc.List(meta.title)

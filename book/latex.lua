@@ -1,7 +1,7 @@
 -- How a chapter looks in print: a document of book/read.lua as LaTeX for book/book.tex.
 
 local common = dofile('book/common.lua')
-local page, works
+local page, entry
 local answers = pandoc.List()      -- of the chapter's lessons, for its end
 
 local function tex(text)           -- text as LaTeX
@@ -60,12 +60,7 @@ local function chunk(d)
 end
 
 local function quoted(c)
-  if not c.attributes.names then return nil end
-  local targets = {}
-  for name, target in c.attributes.names:gmatch('([^%s=]+)=(%S+)') do targets[name] = target end
-  return raw('\\texttt{' .. c.text:gsub('([^%a_]*)([%w_]*)', function(other, name)
-    return tex_code(other) .. (targets[name] and ref(targets[name], tex_code(name)) or tex_code(name))
-  end) .. '}')
+  return c.classes[1] == 'quoted' and raw('\\texttt{' .. common.quoted(c, tex_code, ref) .. '}') or nil
 end
 
 local function code_block(c)
@@ -119,13 +114,8 @@ local function numbered_table(d)
 end
 
 local function back(d)
-  local ids, files = { anchor(d.identifier) }, {}
-  pandoc.Pandoc(d.content).blocks:walk { Header = function(h) ids[#ids + 1] = anchor(h.identifier) end,
-    Div = function(inner)
-      if inner.identifier ~= '' then ids[#ids + 1] = anchor(inner.identifier) end
-      for id in (inner.attributes.anchors or ''):gmatch('%S+') do ids[#ids + 1] = anchor(id) end
-      if inner.classes[1] == 'chunk' then code(inner.content[1].text, 'default', ids) end
-    end }
+  local ids, files = {}, {}
+  for i, id in ipairs(common.ids_within(d)) do ids[i] = anchor(id) end
   for i, path in ipairs(common.words(d.attributes.files)) do files[i] = '\\texttt{' .. tex_code(path) .. '}' end
   return block(('\\par\\noindent %s\\textbf{%s}: %s.\\par'):format(table.concat(ids), tex(d.attributes.title), table.concat(files, ', ')))
 end
@@ -153,14 +143,8 @@ local divs = {
   end,
   previews = function() return {} end, contents = function() return {} end, cited = function() return {} end,
   ['csl-entry'] = function(d)
-    local key = d.identifier:match('^ref%-(.*)$')
     local out = pandoc.List { raw('\\reference{' .. label('bibliography.html#' .. d.identifier) .. '}') }
-    out:extend(pandoc.utils.blocks_to_inlines(d.content))
-    if works[key] then
-      out:insert(pandoc.Str(' Cited in '))
-      out:extend(works[key])
-      out:insert(pandoc.Str('.'))
-    end
+    out:extend(entry(d))
     return pandoc.Para(out)
   end,
 }
@@ -192,11 +176,7 @@ local function chapter_head(meta)
 end
 
 function Pandoc(doc)
-  page, works = pandoc.utils.stringify(doc.meta.page), {}
-  doc.blocks:walk { Div = function(d)
-    local key = d.identifier:match('^citing%-(.*)$')
-    if key then works[key] = d.content[1].content end
-  end }
+  page, entry = pandoc.utils.stringify(doc.meta.page), common.entry(doc)
   doc.blocks:insert(1, chapter_head(doc.meta))
   doc.blocks = doc.blocks:walk { CodeBlock = code_block }:walk {
     traverse = 'topdown',

@@ -146,7 +146,7 @@ endef
 $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s))))
 
 # The narrow ones are for phones: as large in their letters, downward in place of to the right.
-plot = gnuplot -e "set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
+plot = gnuplot -e "$(if $(findstring narrow,$@),narrow = 1;) set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
 GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9][0-9]-*.gp))
 DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9][0-9]-*.dot))
 $(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp

@@ -169,41 +169,26 @@ end
 
 -- Code ---------------------------------------------------------------------------
 
--- C with f(name, tagged) in place of each name that is no part of a comment, a string or a
--- member; tagged says that struct, enum or union stands before it.
+local known = {}                     -- every name that some chapter defines
+
+-- C with f(name, word before it) in place of each known name that is no part of a comment,
+-- a string or a member.
 local function each_name(code, f)
-  local shape = code:gsub('\\.', '\1\1')       -- nothing escaped can end a string
-  local out, at, before = {}, 1, ''
-  while true do
-    local first = shape:find('[%w_/"\'\xEE]', at)
-    if not first then break end
-    if first > at then before = before .. code:sub(at, first - 1) end
-    local c, last = shape:sub(first, first), nil
-    if c:match('[%a_]') then
-      _, last = shape:find('^[%w_]+', first)
-      local name = code:sub(first, last)
-      local member = before:match('%.%s*$') or before:match('%->%s*$')
-      local new = not member and f(name, before:match('%f[%w](%a+)%s+$'))
-      if new then
-        out[#out + 1] = code:sub(out.at or 1, first - 1) .. new
-        out.at = last + 1
-      end
-      before = name
-    else
-      if c == '/' then
-        _, last = shape:find('^/%*.-%*/', first)
-        if not last then _, last = shape:find('^//[^\n]*', first) end
-      elseif c == '"' or c == "'" then _, last = shape:find('^' .. c .. '[^' .. c .. '\n]*' .. c, first)
-      elseif c == '\xEE' then _, last = shape:find('^' .. common.MARK, first)
-      else _, last = shape:find('^[%w.]+', first) end
-      last, before = last or first, ''
+  local function blank(text) return (' '):rep(#text) end
+  local shape = code:gsub('\\.', '  '):gsub('/%*.-%*/', blank):gsub('"[^"\n]*"', blank):gsub('//[^\n]*', blank)
+    :gsub("'[^'\n]*'", blank):gsub(common.OPEN .. '[%w_]*' .. common.CLOSE, blank)
+  local out, from = {}, 1
+  for first, name, after in shape:gmatch('%f[%w_]()([%a_][%w_]*)()') do
+    local before = known[name] and shape:sub(math.max(first - 9, 1), first - 1)
+    local new = before and not before:match('%.$') and not before:match('%->$') and f(name, before:match('%f[%w](%a+)%s+$'))
+    if new then
+      out[#out + 1] = code:sub(from, first - 1) .. new
+      from = after
     end
-    at = last + 1
   end
-  return table.concat(out) .. code:sub(out.at or 1)
+  return table.concat(out) .. code:sub(from)
 end
 
-local known = {}                     -- every name that some chapter defines
 local TAGS = { struct = true, enum = true, union = true }
 
 local function public(chunk)
