@@ -41,8 +41,10 @@ function start() {
   function codeOf(node) {
     if (node.nodeType === Node.TEXT_NODE) return node.data
     if (node.matches?.('.unfolded-number')) return ''
-    if (node.matches?.('.chunk-use')) return node.textContent.replace(/^⟨(.*)⟩$/, '/* $1 */')
+    if (node.matches?.('.chunk-use'))
+      return node.nextSibling?.dataset?.collects ? '' : node.textContent.replace(/^⟨(.*)⟩$/, '/* $1 */')
     const inside = [...node.childNodes].map(codeOf).join('')
+    if (node.dataset?.collects) return inside.trimStart()      // a continued chunk's title is no comment
     return node.matches?.('.unfolded') ? '\n' + inside : inside
   }
 
@@ -94,7 +96,10 @@ function start() {
     const box = make('span', { class: 'unfolded', id, role: 'group', 'aria-label': use.textContent })
     const first = document.querySelector(use.getAttribute('href').replace(/^#(.*)$/, (_, name) => '#' + CSS.escape(name)))
     for (let chunk = first; chunk; chunk = document.getElementById(chunk.dataset.next ?? '')) {
-      if (chunk !== first) box.append('\n')
+      if (chunk !== first) {
+        box.append('\n')
+        box.dataset.collects = 'yes'
+      }
       box.append(make('a', { class: 'unfolded-number', href: '#' + chunk.id,
         'aria-label': 'defined in ' + chunk.querySelector('.chunk-number').textContent },
       chunk.querySelector('.chunk-number').textContent))

@@ -413,6 +413,13 @@ test('what looks like TeX, HTML or YAML is text, and swallows nothing', () => {
   match(html, /As <a href="#chunk-aside"[^>]*>⟨aside⟩<\/a> says\. \\end\{quote\}/)
 })
 
+test('a long paragraph takes no longer than its words', () => {
+  write('chapters/02-two.nw', two + '\n' + 'many words '.repeat(30_000) + '\n')
+  const run = spawnSync('make', ['html'], { cwd: book, timeout: 120_000, encoding: 'utf8' })
+  write('chapters/02-two.nw', two)
+  assert.equal(run.status, 0, String(run.signal) + run.stderr)
+})
+
 test('a suite that says what a case holds is believed', () => {
   write('tests/test_chapter1.c', suite.replace('nothing);', 'nothing); /* one_twice */'))
   made('html')
