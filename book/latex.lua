@@ -99,6 +99,34 @@ end
 
 -- Everything else ----------------------------------------------------------------
 
+-- A table that is too wide for the page breaks its lines: columns of a few letters keep
+-- their width, the others share what is left by what stands in them.
+local LINE = 84                    -- letters of the width of a page
+local function fit(t)
+  local simple, longest, total = pandoc.utils.to_simple_table(t), {}, 0
+  local function measure(cells)
+    for i, cell in ipairs(cells) do
+      local text = pandoc.utils.stringify(pandoc.Pandoc(cell).blocks:walk { Math = function(m)
+        return pandoc.Str((m.text:gsub('\\[%a]+', 'x'):gsub('[{}_^%s\\]', '')))
+      end })
+      longest[i] = math.max(longest[i] or 1, utf8.len(text) or 1)
+    end
+  end
+  measure(simple.headers)
+  for _, row in ipairs(simple.rows) do measure(row) end
+  for _, letters in ipairs(longest) do total = total + letters + 2 end
+  if total <= LINE then return t end
+  local left, wide, specs = LINE, 0, t.colspecs
+  for _, letters in ipairs(longest) do
+    if letters <= 12 then left = left - letters - 2 else wide = wide + letters end
+  end
+  for i, letters in ipairs(longest) do
+    specs[i] = { specs[i][1], (letters <= 12 and letters + 2 or left * letters / wide) / LINE }
+  end
+  t.colspecs = specs
+  return t
+end
+
 local function numbered_table(d)
   local t = d.content[1]
   local caption = t.caption.long
@@ -191,7 +219,7 @@ function Pandoc(doc)
       local f = divs[d.classes[1]]
       if f then return f(d) end
     end,
-  }:walk { Code = quoted, Link = link, Span = function(s)
+  }:walk { Table = fit }:walk { Code = quoted, Link = link, Span = function(s)
     if s.classes[1] == 'tolerance' then return around('(', s.content, ')') end
     if s.classes[1] ~= 'term' then return nil end
     local symbol = #s.content == 1 and s.content[1].t == 'Math'
