@@ -41,8 +41,10 @@ function start() {
   function codeOf(node) {
     if (node.nodeType === Node.TEXT_NODE) return node.data
     if (node.matches?.('.unfolded-number')) return ''
-    if (node.matches?.('.chunk-use')) return node.textContent.replace(/^⟨(.*)⟩$/, '/* $1 */')
+    if (node.matches?.('.chunk-use'))
+      return node.nextSibling?.dataset?.collects ? '' : node.textContent.replace(/^⟨(.*)⟩$/, '/* $1 */')
     const inside = [...node.childNodes].map(codeOf).join('')
+    if (node.dataset?.collects) return inside.trimStart()      // a continued chunk's title is no comment
     return node.matches?.('.unfolded') ? '\n' + inside : inside
   }
 
@@ -94,7 +96,10 @@ function start() {
     const box = make('span', { class: 'unfolded', id, role: 'group', 'aria-label': use.textContent })
     const first = document.querySelector(use.getAttribute('href').replace(/^#(.*)$/, (_, name) => '#' + CSS.escape(name)))
     for (let chunk = first; chunk; chunk = document.getElementById(chunk.dataset.next ?? '')) {
-      if (chunk !== first) box.append('\n')
+      if (chunk !== first) {
+        box.append('\n')
+        box.dataset.collects = 'yes'
+      }
       box.append(make('a', { class: 'unfolded-number', href: '#' + chunk.id,
         'aria-label': 'defined in ' + chunk.querySelector('.chunk-number').textContent },
       chunk.querySelector('.chunk-number').textContent))
@@ -112,13 +117,14 @@ function start() {
     if (use.nextSibling?.nodeType === Node.TEXT_NODE && use.nextSibling.data.startsWith('\n')) {
       use.nextSibling.data = use.nextSibling.data.slice(1)   // the box ends the line now
       box.append('\n')
+      box.dataset.line = 'ended'
     }
     use.after(box)
     use.setAttribute('aria-expanded', 'true')
     use.setAttribute('aria-controls', id)
   }
   function remove(box) {
-    if (box.lastChild.data === '\n') box.after('\n')
+    if (box.dataset.line) box.after('\n')
     box.remove()
   }
   function fold(use) {
@@ -140,8 +146,11 @@ function start() {
   })
 
   // A link into a fold opens it.
+  function named(hash) {
+    try { return document.getElementById(decodeURIComponent(hash.slice(1))) } catch { return null }   // "#100%"
+  }
   function reveal() {
-    let at = document.getElementById(decodeURIComponent(location.hash.slice(1)))
+    const at = named(location.hash)
     if (!at) return
     for (let fold = at.closest('details:not([open])'); fold; fold = fold.parentElement.closest('details:not([open])'))
       fold.open = true
@@ -153,13 +162,47 @@ function start() {
 
   // What scrolls sideways can be reached and scrolled by keys.
   function reachable() {
-    for (const wide of document.querySelectorAll('.picture, .table, math[display="block"]')) {
+    for (const wide of document.querySelectorAll('.picture, .table, .formula')) {
       if (wide.scrollWidth > wide.clientWidth) wide.setAttribute('tabindex', '0')
       else wide.removeAttribute('tabindex')
     }
   }
   addEventListener('resize', reachable)
   addEventListener('load', reachable)
+
+  // Pointed at, a link to an equation, a figure, a table or code shows it.
+  let preview, soon
+  function show(link) {
+    const [file, id] = link.getAttribute('href').split('#')
+    const there = (file ? document.querySelector(`template[data-of="${CSS.escape(file)}#${CSS.escape(id)}"]`)?.content.firstElementChild
+      : named('#' + id)?.closest('.chunk, .equation, figure, .table'))
+    if (!there || there.contains(link)) return
+    const copy = there.cloneNode(true)
+    if (!file) for (const inner of [copy, ...copy.querySelectorAll('[id]')]) inner.removeAttribute('id')
+    for (const inner of copy.querySelectorAll('.copy, .chunk-foot')) inner.remove()
+    preview = make('div', { class: 'preview' }, copy)
+    preview.inert = true
+    document.body.append(preview)
+    const at = link.getBoundingClientRect(), room = root.clientWidth - preview.offsetWidth - 16
+    preview.style.left = Math.max(8, Math.min(at.left, room)) + 'px'
+    preview.style.top = scrollY + (at.bottom + preview.offsetHeight < innerHeight ? at.bottom + 6
+      : Math.max(4, at.top - preview.offsetHeight - 6)) + 'px'
+  }
+  function hide() {
+    clearTimeout(soon)
+    preview?.remove()
+    preview = null
+  }
+  for (const [comes, goes, wait] of [['mouseover', 'mouseout', 300], ['focusin', 'focusout', 600]]) {
+    document.addEventListener(comes, (event) => {
+      const link = event.target.closest?.('main a[href*="#"]:not(.chunk-use, .chunk-number, .unfolded-number)')
+      if (!link || !matchMedia('(hover: hover)').matches) return
+      hide()
+      soon = setTimeout(show, wait, link)
+    })
+    document.addEventListener(goes, hide)
+  }
+  for (const event of ['click', 'keydown', 'scroll']) addEventListener(event, hide, { passive: true })
 
   // Contents: where the reader is --------------------------------------------
 
@@ -168,7 +211,7 @@ function start() {
   function mark() {
     waiting = false
     const at = heads.findLast((head) => head.getBoundingClientRect().top < 120)
-    for (const link of document.querySelectorAll('.chapters ol a')) {
+    for (const link of document.querySelectorAll('.chapters ul ul a')) {
       if (at && link.getAttribute('href') === '#' + at.id) {
         if (link.getAttribute('aria-current')) continue
         link.setAttribute('aria-current', 'location')
@@ -217,7 +260,6 @@ function start() {
     theme: nextTheme,
     help: () => help.showModal(),
   }
-  if (!button('search')) delete act.search         // built where lunr was not to be had
   for (const name of Object.keys(act)) button(name).addEventListener('click', act[name])
   showTheme()
   tools.hidden = false
@@ -229,7 +271,7 @@ function start() {
     const turn = { ArrowLeft: 'prev', ArrowRight: 'next' }[event.key]
     if (turn) {
       // What scrolls sideways keeps its arrows.
-      const wide = at.closest?.('pre, .table, .picture, math')
+      const wide = at.closest?.('pre, .table, .picture, .formula')
       const link = document.querySelector(`.turn a[rel="${turn}"]`)
       if (event.shiftKey || !link || (wide && wide.scrollWidth > wide.clientWidth)) return
       location.href = link.href
@@ -266,33 +308,45 @@ function start() {
     const made = make('dialog', { class: 'search', 'aria-label': 'Search' },
       make('form', { method: 'dialog' }, input, make('button', {}, 'Close')), told, list)
     document.body.append(made)
-    let index
-    loading ??= load('lunr.js').then(() => load('search.js'))
-    loading.then(() => { index = lunr.Index.load({ ...wtgSearch.index, version: lunr.version }); run() },
-      () => { told.textContent = 'The index could not be loaded: search.js or lunr.js is missing beside this page.' })
+    let records
+    loading ??= load('search.js')
+    loading.then(() => { records = wtgSearch; run() },
+      () => { told.textContent = 'The index could not be loaded: search.js is missing beside this page.' })
+    // A word counts where one begins with it, more where it ends there, too.
+    const begins = (pattern) => new RegExp(`(?<![\\p{L}\\p{N}])(?:${pattern})(?<end>(?![\\p{L}\\p{N}]))?`, 'giu')
+    // The word with one letter too many, missing or wrong.
+    const nearly = (word) => [...word].flatMap((_, i) => [word.slice(0, i) + '.?' + word.slice(i + 1),
+      word.slice(0, i) + '.' + word.slice(i)]).join('|')
+    function weight(text, pattern) {
+      let sum = 0
+      for (const match of text.matchAll(pattern)) sum += match.groups.end === undefined ? 1 : 3
+      return sum
+    }
+    function search(words) {
+      let patterns = words.map(begins)
+      patterns = patterns.map((pattern, i) => words[i].length > 4 && !records.some((record) => record[1].search(pattern) >= 0
+        || record[3].search(pattern) >= 0) ? begins(nearly(words[i])) : pattern)
+      const hits = records.map((record) => {
+        const [, title, , text] = record, [plain, terms = ''] = text.split('\t')
+        const weights = patterns.map((pattern) => 30 * weight(title, pattern) + 30 * weight(terms, pattern)
+          + 6 * weight(plain, pattern) / (1 + plain.length / 400))
+        return { record, rank: weights.filter(Boolean).length,
+          score: weights.reduce((a, b) => a + b) * (title.startsWith('⟨') ? 0.3 : 1) }     // text before code
+      })
+      const most = Math.max(1, ...hits.map((hit) => hit.rank))       // only places with the most of the words
+      return hits.filter((hit) => hit.rank === most).sort((a, b) => b.score - a.score)
+    }
     function run() {
       const words = (input.value.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? []).filter((word) => word.length > 1)
       list.replaceChildren()
       if (!words.length) { told.textContent = ''; return }
-      if (!index) { told.textContent = 'Loading the index …'; return }
-      let hits = index.query((query) => {
-        words.forEach((word, i) => {
-          query.term(word, { boost: 20 })
-          query.term(word, { wildcard: lunr.Query.wildcard.TRAILING, boost: 5 })
-          if (word.length > 4) query.term(word, { editDistance: 1 })
-        })
-      })
-      // Only places with the most of the words.
-      const rank = (hit) => words.filter((word) => Object.keys(hit.matchData.metadata)
-        .some((term) => term.startsWith(word))).length
-      const most = Math.max(0, ...hits.map(rank))
-      hits = hits.filter((hit) => rank(hit) === most)
+      if (!records) { told.textContent = 'Loading the index …'; return }
+      const hits = search(words)
       told.textContent = hits.length === 0 ? `Nothing found for “${input.value.trim()}”.`
         : `${hits.length} place${hits.length > 1 ? 's' : ''}${hits.length > 30 ? ', the best 30 below' : ''}`
-      for (const hit of hits.slice(0, 30)) {
-        const [place, title, where, text] = wtgSearch.records[hit.ref]
+      for (const { record: [place, title, where, text] } of hits.slice(0, 30)) {
         list.append(make('li', {}, make('a', { href: place }, ...marked(title, words)), ' ',
-          make('span', { class: 'where' }, where), make('p', {}, ...marked(excerpt(text, words), words))))
+          make('span', { class: 'where' }, where), make('p', {}, ...marked(excerpt(text.split('\t')[0], words), words))))
       }
     }
     function excerpt(text, words) {

@@ -1,79 +1,39 @@
--- What the reader and the filters share: marks, tables as text, near names.
+-- What the reader and the looks share: marks, files, near names, highlighted code.
 local M = {}
 
+-- A mark is a letter, then text with every odd byte as _XX, between two private-use
+-- characters: it survives Markdown anywhere, in tables, formulas and attributes too.
 M.OPEN, M.CLOSE = utf8.char(0xE000), utf8.char(0xE001)
 M.MARK = M.OPEN .. '(%l)([%w_]*)' .. M.CLOSE
 
 function M.mark(kind, text)
-  return M.OPEN .. kind .. text:gsub('[^%w]', function(c)
-    return ('_%02X'):format(c:byte())
-  end) .. M.CLOSE
+  return M.OPEN .. kind .. text:gsub('[^%w]', function(c) return ('_%02X'):format(c:byte()) end) .. M.CLOSE
 end
 
 function M.decode(text)
   return (text:gsub('_(%x%x)', function(h) return string.char(tonumber(h, 16)) end))
 end
 
--- A LaTeX label, free of what means something else in verbatim text.
-function M.label(id)
-  return (id:gsub('-', ':'):gsub('_', '..'))
-end
-
--- A table of strings, numbers, lists and tables as Lua text, keys sorted.
-function M.write(value, indent)
-  indent = indent or ''
-  if type(value) ~= 'table' then
-    return type(value) == 'string' and ('%q'):format(value) or tostring(value)
-  end
-  local out, keys, inner = {}, {}, indent .. ' '
-  for _, item in ipairs(value) do
-    out[#out + 1] = inner .. M.write(item, inner)
-  end
-  for key in pairs(value) do
-    if type(key) == 'string' then keys[#keys + 1] = key end
-  end
-  table.sort(keys)
-  for _, key in ipairs(keys) do
-    out[#out + 1] = ('%s[%q] = %s'):format(inner, key, M.write(value[key], inner))
-  end
-  if #out == 0 then return '{}' end
-  return '{\n' .. table.concat(out, ',\n') .. ' }'
-end
-
-function M.load(text, name)
-  local chunk, problem = load(text, name, 't', {})
-  if not chunk then error(problem, 0) end
-  return chunk()
-end
-
 function M.slurp(path)
   local file = io.open(path, 'rb')
-  if not file then return nil end
-  local text = file:read('a')
-  file:close()
+  local text = file and file:read('a')
+  if file then file:close() end
   return text
-end
-
--- The first line of a file that contains the text, not followed by more of
--- the same word; 1 if there is none.
-function M.line_of(path, text)
-  local n = 0
-  for line in ((M.slurp(path) or '') .. '\n'):gmatch('(.-)\n') do
-    n = n + 1
-    local _, last = line:find(text, 1, true)
-    if last and not line:sub(last + 1, last + 1):match('[%w_]') then return n end
-  end
-  return 1
 end
 
 -- Write a file only if its text changes, so that make sees no news.
 function M.update(path, text)
   if M.slurp(path) == text then return end
-  local temporary = path .. '.tmp'
-  local file = assert(io.open(temporary, 'wb'))
+  local file = assert(io.open(path .. '.tmp', 'wb'))
   file:write(text)
   file:close()
-  assert(os.rename(temporary, path))
+  assert(os.rename(path .. '.tmp', path))
+end
+
+function M.words(text, by)
+  local out = {}
+  for word in (text or ''):gmatch('[^' .. (by or '%s') .. ']+') do out[#out + 1] = word end
+  return out
 end
 
 local function distance(a, b)
@@ -84,8 +44,7 @@ local function distance(a, b)
     row[0] = i
     for j = 1, #b do
       local cost = a:byte(i) == b:byte(j) and 0 or 1
-      local best = math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
-      diagonal, row[j] = row[j], best
+      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
     end
   end
   return row[#b]
@@ -93,17 +52,72 @@ end
 
 -- Up to five of the names, nearest first, as words for a message.
 function M.near(name, names)
-  local list = {}
+  local list, out = {}, {}
   for _, n in ipairs(names) do
     list[#list + 1] = { n, distance(name, n) - (n:find(name, 1, true) and #n or 0) }
   end
-  table.sort(list, function(a, b)
-    if a[2] ~= b[2] then return a[2] < b[2] end
-    return a[1] < b[1]
-  end)
-  local out = {}
+  table.sort(list, function(a, b) return a[2] < b[2] or a[2] == b[2] and a[1] < b[1] end)
   for i = 1, math.min(5, #list) do out[i] = list[i][1] end
   return #out > 0 and table.concat(out, ', ') or 'none'
+end
+
+-- Code, highlighted by pandoc as 'html' or 'latex'. Its marks become what shown(kind, text,
+-- target) returns; a word stands for each meanwhile.
+function M.highlight(code, language, format, shown)
+  local links = {}
+  code = code:gsub(M.MARK, function(kind, text)
+    links[#links + 1] = shown(kind, M.decode(text):match('^([^\t]*)\t?(.*)$'))
+    return ('zz%dzz'):format(#links)
+  end)
+  local text = pandoc.write(pandoc.Pandoc({ pandoc.CodeBlock(code, pandoc.Attr('', { language })) }), format)
+  if format == 'html' then
+    text = text:match('<code[^>]*>(.*)</code>'):gsub('<a href="#cb[%d-]+"[^>]*></a>', '')
+      :gsub('<span class="op">(.-)</span>', '%1')
+    text = (text .. '\n'):gsub('(.-)\n', function(l) return (l:match('^<span id="cb[%d-]+">(.*)</span>$') or l) .. '\n' end)
+      :sub(1, -2)
+  end
+  return (text:gsub('zz(%d+)zz', function(n) return links[tonumber(n)] end))
+end
+
+-- Code in prose, its names linked by link(target, text).
+function M.quoted(c, plain, link)
+  local targets = {}
+  for name, target in (c.attributes.names or ''):gmatch('([^%s=]+)=(%S+)') do targets[name] = target end
+  return (c.text:gsub('([^%a_]*)([%w_]*)', function(other, name)
+    return plain(other) .. (targets[name] and link(targets[name], plain(name)) or plain(name))
+  end))
+end
+
+-- The ids of all that a back holds.
+function M.ids_within(div)
+  local ids = { div.identifier }
+  pandoc.Pandoc(div.content).blocks:walk { Header = function(h) ids[#ids + 1] = h.identifier end, Div = function(d)
+    if d.identifier ~= '' then ids[#ids + 1] = d.identifier end
+    for id in (d.attributes.anchors or ''):gmatch('%S+') do ids[#ids + 1] = id end
+    for kind, text in (d.classes[1] == 'chunk' and d.content[1].text or ''):gmatch(M.MARK) do
+      if kind == 'd' then ids[#ids + 1] = M.decode(text):match('\t(.*)$') end
+    end
+  end }
+  return ids
+end
+
+-- An entry of the bibliography with who cites it.
+function M.entry(doc)
+  local who = {}
+  doc.blocks:walk { Div = function(d)
+    local key = d.identifier:match('^citing%-(.*)$')
+    if key then who[key] = d.content[1].content end
+  end }
+  return function(d)
+    local inlines = pandoc.utils.blocks_to_inlines(d.content)
+    local cited = who[d.identifier:match('^ref%-(.*)$')]
+    if cited then
+      inlines:insert(pandoc.Str(' Cited in '))
+      inlines:extend(cited)
+      inlines:insert(pandoc.Str('.'))
+    end
+    return inlines
+  end
 end
 
 return M

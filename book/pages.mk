@@ -1,22 +1,18 @@
 # From chapters to pages. Included by ../Makefile; everything runs from the root.
 #
-#   chapters/N.nw -noweb-> N.nwx -scan-> N.facts N.runs -link-> N.refs, the back
-#   N.runs and figures/N-* -run-> quoted/N.txt -> figures/N-*.svg and .pdf
-#   N.nwx, N.refs, quoted/N.txt, figures -pandoc-> N.html -> book/html/
-#                                                  N.tex  -> book/book.pdf
+#   chapters/N.nw -read-> build/quoted/N.runs -run-> N.txt -> figures/N-*.svg and .pdf
+#   all chapters, all N.txt -read, once-> build/weave/N.json, without a format
+#   N.json, figures -html-> book/html/N.html, the EPUB      -latex-> the PDF
 #
-# Most steps keep their file, time stamp too, when its text has not changed: the
-# rule for X.stamp does the work, and X hangs on X.stamp with a recipe of `:`.
+# A step keeps its file, time stamp too, when its text has not changed: the rule for
+# X.stamp does the work, and X hangs on X.stamp with a recipe of `:`.
 
-WEAVE := build/weave
-STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9][0-9]-*.nw)) \
-    $(sort $(wildcard chapters/[A-Z]-*.nw)))
+STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9][0-9]-*.nw)) $(sort $(wildcard chapters/[A-Z]-*.nw)))
 DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9][0-9]-*.gp figures/[0-9][0-9]-*.dot))))
-INDEXES := chunks identifiers terms
 SUITE_FILES := $(wildcard $(foreach s,$(STEMS),tests/test_chapter$(call number,$s).c))
-PRINTED_BACK := bibliography $(INDEXES)
-BACK := $(PRINTED_BACK) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
-PAGES := $(patsubst 00-%,index,$(STEMS)) $(BACK)
+INDEXES := chunks identifiers terms
+DOCUMENTS := $(STEMS) bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
+PRINTED := $(STEMS) bibliography $(INDEXES)
 # The pages bring their fonts, if all of them and woff2_compress are there.
 FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/fonts/truetype/dejavu \
     /usr/share/fonts/tex-gyre* /usr/share/texlive/texmf-dist/fonts/opentype/public/tex-gyre* \
@@ -24,80 +20,104 @@ FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/font
 font_files := $(foreach f,texgyrepagella-regular.otf texgyrepagella-italic.otf texgyrepagella-bold.otf \
     texgyrepagella-math.otf DejaVuSansMono.ttf DejaVuSansMono-Bold.ttf,$(firstword $(wildcard \
     $(addsuffix /$f,$(wildcard $(FONT_FOLDERS))))))
-FONTS := $(if $(and $(filter 6,$(words $(font_files))),$(shell command -v woff2_compress)),$(addsuffix \
-    .woff2,$(basename $(notdir $(font_files)))))
-# The search is lunr's, where ./setup could install it.
-LUNR := $(firstword $(wildcard /usr/share/javascript/lunr/lunr.min.js))
-SEARCH := $(if $(LUNR),lunr.js search.js)
-PUBLISHED := $(PAGES:%=%.html) style.css book.js $(SEARCH) $(FONTS)
+FONTS := $(if $(and $(filter 6,$(words $(font_files))),$(shell command -v woff2_compress)),$(font_files))
+PUBLISHED := $(addsuffix .html,$(patsubst 00-%,index,$(DOCUMENTS))) style.css book.js search.js \
+    $(addsuffix .woff2,$(basename $(notdir $(FONTS))))
 QUOTED := $(STEMS:%=build/quoted/%.txt)
-REFS := $(STEMS:%=$(WEAVE)/%.refs) $(WEAVE)/book.refs $(BACK:%=$(WEAVE)/%.json)
-PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve $(if $(SEARCH),-M search=yes)
+, := ,
 
 # $(call keep,FILE): FILE.new becomes FILE unless it says the same.
 keep = if cmp -s $1.new $1; then rm $1.new; else mv $1.new $1; fi
+# $(call publish,FROM,TO,WORD)
+publish = cmp -s $1 $2 || { cp $1 $2.new && mv $2.new $2 && echo "  $3 $2"; }
 figures_of = $(filter $(firstword $(subst -, ,$1))-%,$(DRAWN))
-programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter \
-    $(firstword $(sort $u $1)),$u),$(BUILD)/chapter$(call number,$u))) \
-    $(if $(filter A-%,$1),$(BUILD)/predict)
 script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
+programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter $(firstword $(sort $u $1)),$u),\
+    $(BUILD)/chapter$(call number,$u))) $(if $(filter A-%,$1),$(BUILD)/predict)
 in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
+sub = +@$(MAKE) --no-print-directory $(in_parallel)
 
-.PHONY: html pdf epub dist quoted check-quoted promote test-pages woven printed always
+.PHONY: html pdf epub dist quoted check-quoted promote test-pages woven always
 .SECONDARY:
 .DELETE_ON_ERROR:
+# These goals build what others build, too, each in a make of its own: one after the other.
+ifneq ($(and $(filter html pdf epub dist quoted check-quoted promote test-pages,$(goals)),$(word 2,$(goals))),)
+.NOTPARALLEL:
+endif
 
 ## make html: weave the book as web pages, book/html/index.html
 # Pages are published together, and only if all of them could be woven.
 html:
-	@$(MAKE) --no-print-directory $(in_parallel) woven
+	$(sub) woven
 	@mkdir -p book/html
-	@for file in $(PUBLISHED); do \
-	    cmp -s build/html/$$file book/html/$$file || { \
-	        cp build/html/$$file book/html/$$file.new && \
-	        mv book/html/$$file.new book/html/$$file && \
-	        echo "  weave   book/html/$$file"; } || exit 1; \
-	done
+	@for file in $(PUBLISHED); do $(call publish,build/html/$$file,book/html/$$file,weave  ) || exit 1; done
 	@for file in book/html/*; do \
-	    case ' $(PUBLISHED) ' in \
-	    *" $${file##*/} "*) ;; *) rm -r "$$file" ;; esac; \
+	    case ' $(PUBLISHED) ' in *" $${file##*/} "*) ;; *) rm -r "$$file" ;; esac; \
 	done
 
 woven: $(PUBLISHED:%=build/html/%)
 
 build/html/book.js: book/book.js
-	@mkdir -p $(@D)
-	@cp $< $@
-build/html/lunr.js: $(LUNR)
-	@mkdir -p $(@D)
-	@sed '/sourceMappingURL/d' $< >$@
-$(STEMS:%=$(WEAVE)/%.search): $(WEAVE)/%.search: $(WEAVE)/%.refs
-	@:
-$(foreach s,$(STEMS),$(eval $(WEAVE)/$s.search: build/html/$(patsubst 00-%,index,$s).html))
-build/html/search.js: $(STEMS:%=$(WEAVE)/%.search) $(WEAVE)/list book/search.lua book/common.lua
-	@$(PANDOC) -f book/search.lua -t plain -o $@.log $(filter %.search,$^) && rm $@.log && touch $@
+build/html/search.js: build/weave/search.js
+build/html/book.js build/html/search.js:
+	@mkdir -p $(@D) && cp $< $@
 build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css
-	@mkdir -p $(@D)
-	@cat $^ >$@
+	@mkdir -p $(@D) && cat $^ >$@
 define font
 build/html/$(basename $(notdir $1)).woff2: $1
 	@mkdir -p build/fonts $$(@D)
 	@cp $$< build/fonts && cd build/fonts && woff2_compress $$(<F) >/dev/null 2>&1
 	@mv build/fonts/$$(@F) $$@ && rm build/fonts/$$(<F)
 endef
-$(foreach f,$(if $(FONTS),$(font_files)),$(eval $(call font,$f)))
+$(foreach f,$(FONTS),$(eval $(call font,$f)))
+
+# The reading. A chapter or a figure that comes or goes changes the list.
+READER := book/read.lua book/common.lua
+PANDOC := LC_ALL=C.UTF-8 pandoc --wrap=preserve
+build/weave/list: always
+	@mkdir -p $(@D) build/quoted
+	@printf '%s\n' $(STEMS) $(DRAWN) $(SUITE_FILES) >$@.new
+	@$(call keep,$@)
+$(STEMS:%=build/quoted/%.runs.stamp): build/quoted/%.runs.stamp: chapters/%.nw $(READER) build/weave/list
+	@CHAPTERS=$< RUNS=yes $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
+build/quoted/%.runs: build/quoted/%.runs.stamp
+	@:
+build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list $(SUITE_FILES) $(READER) book/resolve.lua \
+    book/suites.lua book/references.bib
+	@CHAPTERS='$(STEMS:%=chapters/%.nw)' $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
+$(DOCUMENTS:%=build/weave/%.json) build/weave/search.js: build/weave/read.stamp
+	@:
 
 ## make quoted: run every command that the pages quote
 quoted:
-	@$(MAKE) --no-print-directory $(in_parallel) $(QUOTED)
+	$(sub) $(QUOTED)
+
+# Of what programs say, tests/values/ has what the pages quote: of values, those that are named.
+define quote
+build/quoted/$1.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1) \
+    $(wildcard figures/data/$(firstword $(subst -, ,$1))-*.tsv) book/measured
+	@{ cat $$<; $(foreach f,$(call figures_of,$1),sed -n 's/^[#/ ]*data: *\(.*\)/$(subst /,\/,$(call script,$f)):1	\1	*/p' \
+	    $(call script,$f);) } >build/quoted/$1.all
+	@cut -f 2 build/quoted/$1.all | sort -u | while IFS= read -r run; do \
+	        printf '$$$$ %s\n' "$$$$run"; \
+	        XDG_STATE_HOME=$$$$PWD/build/quoted sh -c "$$$$run" </dev/null || { status=$$$$?; \
+	            RUN=$$$$run awk -F '\t' '$$$$2 == ENVIRON["RUN"] { print $$$$1; exit }' build/quoted/$1.all | \
+	                sed "s|$$$$|: \`$$$$run' failed with exit status $$$$status; quote only runs that succeed|" >&2; exit 1; }; \
+	    done >build/quoted/$1.txt.new
+	@$$(call keep,build/quoted/$1.txt)
+	@awk -F '\t' 'FNR == NR { want[$$$$2 FS $$$$3] = 1; next } sub(/^\$$$$ /, "") { print "$$$$ " $$$$0; run = $$$$0; next } \
+	    want[run FS "*"] || want[run FS $$$$1]' build/quoted/$1.all build/quoted/$1.txt >build/quoted/$1.values
+	@touch $$@
+build/quoted/$1.txt: build/quoted/$1.stamp
+	@:
+endef
+$(foreach s,$(STEMS),$(eval $(call quote,$s)))
 
 ## make check-quoted: compare what programs say with tests/values/
 check-quoted: quoted
-	@status=0; \
-	for stem in $(STEMS); do \
+	@status=0; for stem in $(STEMS); do \
 	    old=tests/values/$$stem.txt; test -f $$old || old=/dev/null; \
-	    diff -u -L tests/values/$$stem.txt -L "what the programs say now" \
-	        $$old build/quoted/$$stem.txt || status=1; \
+	    diff -u -L tests/values/$$stem.txt -L "what the programs say now" $$old build/quoted/$$stem.values || status=1; \
 	done; \
 	test $$status = 0 || { echo "Programs say something else than tests/values/ has. Read the words" \
 	    "around these numbers in chapters/ again; if they still hold: make promote"; exit 1; }
@@ -106,180 +126,94 @@ check-quoted: quoted
 promote: quoted
 	@mkdir -p tests/values
 	@for stem in $(STEMS); do \
-	    from=build/quoted/$$stem.txt; to=tests/values/$$stem.txt; \
+	    from=build/quoted/$$stem.values; to=tests/values/$$stem.txt; \
 	    if test ! -s $$from; then test ! -f $$to || { rm $$to; echo "  remove  $$to"; }; \
-	    elif ! cmp -s $$from $$to; then cp $$from $$to; echo "  promote $$to"; fi; \
+	    else $(call publish,$$from,$$to,promote); fi; \
 	done
-
-# A chapter or a figure that comes or goes changes this list.
-$(WEAVE)/list: always
-	@mkdir -p $(@D)
-	@printf '%s\n' $(STEMS) $(DRAWN) $(SUITE_FILES) >$@.new
-	@$(call keep,$@)
-
-# noweb: first what every chapter defines, so that uses are found across chapters.
-LIB = $(shell sed -n 's/^LIB=//p' "$$(command -v noweave)")
-
-$(WEAVE)/names.stamp: $(STEMS:%=chapters/%.nw) $(WEAVE)/list
-	@sed -n 's/^@ *%def *//p' $(filter %.nw,$^) | tr -s ' ' '\n' | sort -u >$(WEAVE)/names.new
-	@$(call keep,$(WEAVE)/names)
-	@touch $@
-$(WEAVE)/names: $(WEAVE)/names.stamp
-	@:
-
-$(STEMS:%=$(WEAVE)/%.nwx): $(WEAVE)/%.nwx: chapters/%.nw $(WEAVE)/names
-	@{ $(LIB)/markup $< | $(LIB)/finduses $(WEAVE)/names | $(LIB)/noidx; } >$@.new 2>$@.err || \
-	    { cat $@.err >&2; exit 1; }
-	@sed "s/[^:]*$(subst /,.,$<):\([0-9]*\):/$(subst /,\/,$<):\1:/" $@.err >&2
-	@test ! -s $@.err || { rm -f $@; exit 1; }
-	@mv $@.new $@
-
-$(STEMS:%=$(WEAVE)/%.facts.stamp): %.facts.stamp: %.nwx book/reader.lua book/scan.lua book/common.lua
-	@$(PANDOC) -f book/reader.lua --lua-filter book/scan.lua -t html -o $*.facts.new $<
-	@$(call keep,$*.facts)
-	@touch $@
-$(STEMS:%=$(WEAVE)/%.facts) $(STEMS:%=$(WEAVE)/%.runs): $(WEAVE)/%: $(WEAVE)/names
-	@:
-$(foreach s,$(STEMS),$(eval $(WEAVE)/$s.facts $(WEAVE)/$s.runs: $(WEAVE)/$s.facts.stamp))
-
-$(WEAVE)/link.stamp: $(STEMS:%=$(WEAVE)/%.facts) $(WEAVE)/list book/link.lua book/suites.lua book/common.lua \
-    $(SUITE_FILES)
-	@$(PANDOC) -f book/link.lua -t plain -o $@.new $(filter %.facts,$^)
-	@mv $@.new $@
-$(REFS): $(WEAVE)/link.stamp
-	@:
-
-# Runs: a chapter quotes its own program and those before it.
-define quote
-build/quoted/$1.stamp: $(WEAVE)/$1.runs $(WEAVE)/list $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1) \
-    $(wildcard figures/data/$(firstword $(subst -, ,$1))-*.tsv) book/measured
-	@mkdir -p $$(@D)
-	@{ cat $$<; $(foreach f,$(call figures_of,$1),sed -n 's/^[#/ ]*data: *//p' $(call script,$f);) } | \
-	    sort -u | while IFS= read -r run; do \
-	        printf '$$$$ %s\n' "$$$$run"; \
-	        XDG_STATE_HOME=$$$$PWD/build/quoted sh -c "$$$$run" </dev/null || { \
-	            status=$$$$?; \
-	            what=$$$${run#* --values }; what=$$$${what#book/measured figures/data/}; \
-	            line=$$$$(grep -nF -e "$$$${what%.tsv}" chapters/$1.nw | head -n 1); \
-	            echo "chapters/$1.nw:$$$${line%%:*}: \`$$$$run' failed with exit status $$$$status;" \
-	                "quote only runs that succeed" >&2; exit 1; }; \
-	    done >build/quoted/$1.txt.new
-	@$$(call keep,build/quoted/$1.txt)
-	@touch $$@
-build/quoted/$1.txt: build/quoted/$1.stamp
-	@:
-endef
-$(foreach s,$(STEMS),$(eval $(call quote,$s)))
 
 # Figures: drawn from data that is cut from what the programs printed.
 define draw
 build/figures/$1.data.stamp: $(call script,$1) build/quoted/$2.txt
 	@mkdir -p $$(@D)
-	@run=$$$$(sed -n 's/^[#/ ]*data: *//p' $(call script,$1)); \
-	awk -v run="$$$$ $$$$run" '$$$$0 == run { on = 1; next } /^\$$$$ / { on = 0 } on' \
-	    build/quoted/$2.txt >build/figures/$1.data.new
+	@run=$$$$(sed -n 's/^[#/ ]*data: *//p' $$<); \
+	awk -v run="$$$$ $$$$run" '$$$$0 == run { on = 1; next } /^\$$$$ / { on = 0 } on' build/quoted/$2.txt >build/figures/$1.data.new
 	@$$(call keep,build/figures/$1.data)
 	@touch $$@
 build/figures/$1.data: build/figures/$1.data.stamp
 	@:
-build/figures/$1.svg build/figures/$1.pdf: build/figures/$1.data $(call script,$1)
+build/figures/$1.svg build/figures/$1.pdf build/figures/$1.narrow.svg: $(call script,$1) build/figures/$1.data
 endef
 $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s))))
 
-plot = gnuplot -e "set terminal $1; set output '$@.new'; data = '$(basename $@).data'" \
-    figures/style.gp $(filter %.gp,$^) && mv $@.new $@
+# The narrow ones are for phones: as large in their letters, downward in place of to the right.
+plot = gnuplot -e "$(if $(findstring narrow,$@),narrow = 1;) set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
 GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9][0-9]-*.gp))
 DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9][0-9]-*.dot))
-$(GP:%=%.svg): build/figures/%.svg: figures/%.gp figures/style.gp
+$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp
+$(GP:%=%.narrow.svg):
+	@$(call plot,svg size 400$(,)330 dynamic font 'sans-serif$(,)13')
+$(GP:%=%.svg):
 	@$(call plot,svg size 640$(,)360 dynamic font 'sans-serif$(,)14')
-$(GP:%=%.pdf): build/figures/%.pdf: figures/%.gp figures/style.gp
+$(GP:%=%.pdf):
 	@SOURCE_DATE_EPOCH=0 $(call plot,pdfcairo size 4.7in$(,)2.65in font 'DejaVu Sans$(,)8')
-$(DOT:%=%.svg) $(DOT:%=%.pdf):
-	@SOURCE_DATE_EPOCH=0 dot -T$(subst .,,$(suffix $@)) -Gbgcolor=transparent -Gfontname=sans-serif \
-	    -Nfontname=sans-serif -Efontname=sans-serif -Nfontsize=11 -Efontsize=11 -Earrowsize=0.7 $(filter %.dot,$^) -o $@.new
+$(DOT:%=%.svg) $(DOT:%=%.pdf) $(DOT:%=%.narrow.svg):
+	@sed '$(if $(findstring narrow,$@),s/rankdir *= *LR/rankdir=TB/)' $< | SOURCE_DATE_EPOCH=0 dot -T$(subst .,,$(suffix $@)) -Gbgcolor=transparent -Gfontname=sans-serif \
+	    -Nfontname=sans-serif -Efontname=sans-serif -Nfontsize=11 -Efontsize=11 -Earrowsize=0.7 -o $@.new
 	@mv $@.new $@
-, := ,
 
-# Pages and the book's parts.
-PRESS := book/reader.lua book/filter.lua book/references.lua book/common.lua book/references.bib
-weave = $(PANDOC) --lua-filter book/filter.lua -M refs=$(WEAVE)/$1.refs \
-    --bibliography book/references.bib --citeproc --lua-filter book/references.lua -M link-citations=true
+# The looks. A page may show another's figure, where it refers to it.
+cited = --citeproc --bibliography book/references.bib -M link-citations=true
 define page
-build/html/$(patsubst 00-%,index,$1).html: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
-    $(patsubst %,build/figures/%.svg,$(call figures_of,$1)) $(PRESS) book/page.html
+build/html/$(patsubst 00-%,index,$1).html: build/weave/$1.json book/html.lua book/page.html book/references.bib $(DRAWN:%=build/figures/%.svg) $(DRAWN:%=build/figures/%.narrow.svg)
 	@mkdir -p $$(@D)
-	@$$(call weave,$1) -f book/reader.lua -M quoted=build/quoted/$1.txt -t html5 --mathml \
-	    --template book/page.html -o $$@.new $$< && mv $$@.new $$@
-$(WEAVE)/$1.tex: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
-    $(patsubst %,build/figures/%.pdf,$(call figures_of,$1)) $(PRESS)
-	@$$(call weave,$1) -f book/reader.lua -M quoted=build/quoted/$1.txt -t latex \
-	    --top-level-division=chapter -o $$@.new $$< && mv $$@.new $$@
+	@$(PANDOC) -f json -t html5 --mathml $(cited) --lua-filter book/html.lua --template book/page.html -o $$@.new $$< && mv $$@.new $$@
 endef
-$(foreach s,$(STEMS),$(eval $(call page,$s)))
-
-$(BACK:%=build/html/%.html): build/html/%.html: $(WEAVE)/%.json $(WEAVE)/book.refs $(PRESS) book/page.html
+$(foreach d,$(DOCUMENTS),$(eval $(call page,$d)))
+$(PRINTED:%=build/weave/%.tex): %.tex: %.json book/latex.lua book/common.lua book/references.bib $(DRAWN:%=build/figures/%.pdf)
+	@$(PANDOC) -f json -t latex $(cited) --lua-filter book/latex.lua --top-level-division=chapter -o $@.new $< && mv $@.new $@
+BOUND := $(filter-out bibliography,$(PRINTED))
+$(BOUND:%=build/epub/%.json): build/epub/%.json: build/weave/%.json book/html.lua book/common.lua book/references.bib $(DRAWN:%=build/figures/%.svg)
 	@mkdir -p $(@D)
-	@$(call weave,book) -f json -t html5 --mathml --template book/page.html -o $@.new $< && mv $@.new $@
-$(PRINTED_BACK:%=$(WEAVE)/%.tex): %.tex: %.json $(WEAVE)/book.refs $(PRESS)
-	@$(call weave,book) -f json -t latex --top-level-division=chapter -o $@.new $< && mv $@.new $@
+	@$(PANDOC) -f json -t json $(cited) --lua-filter book/html.lua -o $@.new $< && mv $@.new $@
 
-## make epub: the book for e-readers, book/book.epub
-# Its date, and the PDF's, is that of the last commit of what it is made from, so
-# that the same source gives the same file.
+# The EPUB's date, and the PDF's, is that of the last commit of what they are made from,
+# so that the same source gives the same file.
 build/committed: always
 	@mkdir -p $(@D)
 	@{ git -c safe.directory='*' log -1 --format=%ct -- chapters book figures 2>/dev/null; echo 0; } | head -n 1 >$@.new
 	@$(call keep,$@)
 COMMITTED = $$(cat build/committed)
-epub:
-	@$(MAKE) --no-print-directory $(in_parallel) build/epub/book.epub
-	@cmp -s build/epub/book.epub book/book.epub || { cp build/epub/book.epub book/book.epub.new && \
-	    mv book/book.epub.new book/book.epub && echo "  bind    book/book.epub"; }
 
-define part
-build/epub/$1.json: $(WEAVE)/$1.nwx $(WEAVE)/$1.refs build/quoted/$1.txt \
-    $(patsubst %,build/figures/%.svg,$(call figures_of,$1)) $(PRESS)
-	@mkdir -p $$(@D)
-	@$$(call weave,$1) -f book/reader.lua -M quoted=build/quoted/$1.txt -t json -o $$@.new $$< && mv $$@.new $$@
-endef
-$(foreach s,$(STEMS),$(eval $(call part,$s)))
-$(INDEXES:%=build/epub/%.json): build/epub/%.json: $(WEAVE)/%.json $(WEAVE)/book.refs $(PRESS)
-	@mkdir -p $(@D)
-	@$(call weave,book) -f json -t json -o $@.new $< && mv $@.new $@
+## make epub: the book for e-readers, book/book.epub
+epub:
+	$(sub) build/epub/book.epub
+	@$(call publish,build/epub/book.epub,book/book.epub,bind   )
 build/epub/cover.png: figures/00-routes.gp figures/style.gp build/figures/00-routes.data
 	@mkdir -p $(@D)
 	@gnuplot -e "set terminal pngcairo size 1200$(,)1600 font 'TeX Gyre Pagella$(,)26'; cover = 1; \
-	    set output '$@.new'; data = 'build/figures/00-routes.data'" figures/style.gp figures/00-routes.gp && mv $@.new $@
-build/epub/book.epub: $(STEMS:%=build/epub/%.json) $(INDEXES:%=build/epub/%.json) build/epub/cover.png \
-    book/collect.lua book/stamp.lua book/epub.css book/epub.yaml build/committed
-	@SOURCE_DATE_EPOCH=$(COMMITTED) $(PANDOC) -f book/collect.lua -t epub3 --mathml --css book/epub.css \
-	    --metadata-file book/epub.yaml --epub-cover-image build/epub/cover.png --toc-depth 2 \
-	    -o $@.new $(filter %.json,$^)
-	@echo $@.new | $(PANDOC) -f book/stamp.lua -t plain >/dev/null && mv $@.new $@
+	    set output '$@.new'; data = 'build/figures/00-routes.data'" figures/style.gp $< && mv $@.new $@
+build/epub/book.epub: $(BOUND:%=build/epub/%.json) build/epub/cover.png book/epub.lua book/epub.css book/epub.yaml build/committed
+	@SOURCE_DATE_EPOCH=$(COMMITTED) $(PANDOC) -f book/epub.lua -t epub3 --mathml --css book/epub.css --metadata-file book/epub.yaml \
+	    --epub-cover-image build/epub/cover.png --toc-depth 2 -o $@.new $(filter %.json,$^)
+	@echo $@.new | $(PANDOC) -f book/epub.lua -t plain >/dev/null && mv $@.new $@
 
 ## make pdf: set the book in print, book/book.pdf
 pdf:
-	@$(MAKE) --no-print-directory $(in_parallel) printed
-	@cmp -s build/pdf/book.pdf book/book.pdf || { cp build/pdf/book.pdf book/book.pdf.new && \
-	    mv book/book.pdf.new book/book.pdf && echo "  print   book/book.pdf"; }
-
-printed: build/pdf/book.pdf
-
+	$(sub) build/pdf/book.pdf
+	@$(call publish,build/pdf/book.pdf,book/book.pdf,print  )
 MAIN_PARTS := $(filter 0% 1%,$(filter-out 00-%,$(STEMS)))
-APPENDICES := $(filter-out $(MAIN_PARTS) 00-%,$(STEMS))
-$(WEAVE)/parts.stamp: $(WEAVE)/list book/pages.mk
-	@printf '%s\n' $(patsubst %,'\input{$(WEAVE)/%}',$(filter 00-%,$(STEMS))) '\mainmatter' \
-	    $(patsubst %,'\input{$(WEAVE)/%}',$(MAIN_PARTS)) '\appendix' \
-	    $(patsubst %,'\input{$(WEAVE)/%}',$(APPENDICES)) '\backmatter' \
-	    $(patsubst %,'\input{$(WEAVE)/%}',$(PRINTED_BACK)) >$(WEAVE)/parts.tex.new
-	@$(call keep,$(WEAVE)/parts.tex)
+inputs = $(patsubst %,'\input{build/weave/%}',$1)
+build/weave/parts.stamp: build/weave/list book/pages.mk
+	@printf '%s\n' $(call inputs,$(filter 00-%,$(STEMS))) '\mainmatter' $(call inputs,$(MAIN_PARTS)) '\appendix' \
+	    $(call inputs,$(filter-out $(MAIN_PARTS) 00-%,$(STEMS))) '\backmatter' $(call inputs,bibliography $(INDEXES)) \
+	    >build/weave/parts.tex.new
+	@$(call keep,build/weave/parts.tex)
 	@touch $@
-$(WEAVE)/parts.tex: $(WEAVE)/parts.stamp
+build/weave/parts.tex: build/weave/parts.stamp
 	@:
 
-# LaTeX runs until its page references have settled.
-build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
-    $(PRINTED_BACK:%=$(WEAVE)/%.tex) build/committed
+# LaTeX runs until its page references have settled. A character that no font has is a mistake.
+build/pdf/book.pdf: book/book.tex build/weave/parts.tex $(PRINTED:%=build/weave/%.tex) build/committed
 	@mkdir -p $(@D)
 	@for run in 1 2 3 4; do \
 	    cp build/pdf/book.aux build/pdf/aux.old 2>/dev/null || :; \
@@ -290,6 +224,10 @@ build/pdf/book.pdf: book/book.tex $(WEAVE)/parts.tex $(STEMS:%=$(WEAVE)/%.tex) \
 	        rm -f build/pdf/book.pdf; exit 1; }; \
 	    cmp -s build/pdf/book.aux build/pdf/aux.old && break; \
 	done
+	@missing=$$(sed -n 's/^Missing character: There is no \([^ ]*\) .*/\1/p' build/pdf/book.log | sort -u); \
+	for char in $$missing; do \
+	    grep -nF -e "$$char" $(STEMS:%=chapters/%.nw) /dev/null | sed "s/^\([^:]*:[0-9]*\):.*/\1: the PDF's fonts have no $$char/" >&2; \
+	done; test -z "$$missing" || { rm -f $@; exit 1; }
 
 ## make dist: an archive with the C, the pages, the PDF and the EPUB, to use as it is
 # One after the other: all weave into build/weave.
@@ -310,5 +248,4 @@ test-pages:
 	@cd tests/site && node --test --test-concurrency=2 --test-reporter=tap >../../build/test/pages.tap 2>&1 || \
 	    sed -n '/^ *not ok/,/^ *\.\.\./p' ../../build/test/pages.tap
 	@awk '/^# pass / { passed = $$3 } /^# (fail|cancelled) / { failed += $$3 } \
-	    END { print "pages: " passed + 0 " passed, " failed + 0 " failed"; exit failed > 0 || !passed }' \
-	    build/test/pages.tap
+	    END { print "pages: " passed + 0 " passed, " failed + 0 " failed"; exit failed > 0 || !passed }' build/test/pages.tap

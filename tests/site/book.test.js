@@ -87,7 +87,7 @@ test('the archive holds the book, and runs with a C compiler, make and what POSI
 
 // Prose only: no code, no formulas, no transcripts, no names of people.
 const prose = (html) => html.replace(/<(head|nav|pre|code|math|svg|script)\b[^]*?<\/\1>/g, ' ')
-  .replace(/<div id="refs"[^]*?<\/main>/, ' ').replace(/<a href="#ref-[^]*?<\/a>/g, ' ')
+  .replace(/<div id="refs"[^]*?<\/div>\s*<\/div>/, ' ').replace(/<a\s+href="#ref-[^]*?<\/a>/g, ' ')
   .replace(/<[^>]*>/g, ' ').replace(/&#?\w+;/g, ' ').replaceAll('’', "'")
 
 test('the spelling is American, or in tests/site/words.txt', () => {

@@ -24,6 +24,7 @@ export async function open(name, options = {}) {
   page.on('pageerror', (error) => trouble.push(String(error)))
   page.on('request', (request) => /^(file|data):/.test(request.url()) || trouble.push('asks for ' + request.url()))
   page.on('requestfailed', (request) => trouble.push('cannot get ' + request.url()))
-  await page.goto(pathToFileURL(path.join(site, name)).href)
+  const [file, ...hash] = name.split('#')
+  await page.goto([pathToFileURL(path.join(site, file)).href, ...hash].join('#'))
   return { page, trouble, close: () => context.close() }
 }

@@ -34,52 +34,119 @@ async function until(page, condition, ...given) {
 const copied = (page) => page.evaluate(() => navigator.clipboard.readText())
 const reading = { permissions: ['clipboard-read', 'clipboard-write'] }
 
-test('a use of a chunk unfolds in its place, again and again, and folds', () => on(top, {}, async (page) => {
-  const chunk = page.locator('#chunk-topk-c')
-  const before = await chunk.innerText()
-  const use = chunk.locator('.chunk-use', { hasText: 'select the best experts' })
-  await use.focus()
-  await page.keyboard.press('Enter')
-  assert.equal(await use.getAttribute('aria-expanded'), 'true')
-  const box = page.locator('#' + await use.getAttribute('aria-controls'))
-  assert.match(await box.innerText(), /static int beats/)
-  const inner = box.locator('.chunk-use', { hasText: 'keep the best experts of one token' })
-  await inner.focus()
-  await page.keyboard.press('Space')
-  assert.match(await box.innerText(), /static void select_row/)
-  await box.locator('.chunk-use', { hasText: 'shift the list down' }).click()
-  // Deep inside, the code is indented as in the tangled file.
-  assert.match(await box.evaluate((e) => e.textContent), /\n {8}for \(size_t last = kept - 1; last > place; last--\)\n {12}best/)
-  assert.equal(await page.evaluate(() => document.querySelectorAll('[id]').length
-    - new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size), 0)
-  assert.equal(await page.evaluate(() => document.activeElement.className), 'chunk-use')
-  await use.click()
-  assert.equal(await use.getAttribute('aria-expanded'), 'false')
-  assert.equal(await chunk.innerText(), before)
-  assert.equal(new URL(page.url()).hash, '')
+// A chunk of the open text that uses one that uses another: page, ids and titles.
+function nested() {
+  for (const name of pages) {
+    const open = html(name).replace(/<div class="back">[^]*?<\/details>/g, '')
+    const uses = new Map([...open.matchAll(/<div id="(chunk-[^"]*)" class="chunk[^]*?<\/pre>/g)].map(([text, id]) =>
+      [id, [...text.matchAll(/class="chunk-use" href="#([^"]*)">⟨(.*?)⟩/g)].map((m) => ({ id: m[1], title: m[2] }))]))
+    for (const [outer, inside] of uses)
+      for (const use of inside) if (uses.get(use.id)?.length) return { name, outer, use: use.id, inner: uses.get(use.id)[0].id }
+  }
+  assert.fail('no page has a chunk in a chunk in a chunk')
+}
+
+test('a use of a chunk unfolds in its place, again and again, and folds', async () => {
+  const { name, outer, use: used, inner: deep } = nested()
+  await on(name, {}, async (page) => {
+    const line = (id) => page.evaluate((id) => document.getElementById(id).querySelector('pre code').textContent.trim().split('\n')[0], id)
+    const chunk = page.locator('#' + outer)
+    const before = await chunk.innerText()
+    const use = chunk.locator(`.chunk-use[href="#${used}"]`).first()
+    await use.focus()
+    await page.keyboard.press('Enter')
+    assert.equal(await use.getAttribute('aria-expanded'), 'true')
+    const box = page.locator('#' + await use.getAttribute('aria-controls'))
+    assert.ok((await box.evaluate((e) => e.textContent)).includes(await line(used)))
+    await box.locator(`.chunk-use[href="#${deep}"]`).first().focus()
+    await page.keyboard.press('Space')
+    // Deep inside, the code is indented as in the tangled file.
+    const [indent, first] = [await box.locator(`.chunk-use[href="#${deep}"]`).first().evaluate((e) =>
+      e.previousSibling?.data?.match(/[ \t]*$/)[0] ?? ''), await line(deep)]
+    assert.ok((await box.locator('.unfolded').first().evaluate((e) => e.textContent)).includes(indent + first))
+    assert.equal(await page.evaluate(() => document.querySelectorAll('[id]').length
+      - new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size), 0)
+    assert.equal(await page.evaluate(() => document.activeElement.className), 'chunk-use')
+    await use.click()
+    assert.equal(await use.getAttribute('aria-expanded'), 'false')
+    assert.equal(await chunk.innerText(), before)
+    assert.equal(new URL(page.url()).hash, '')
+  })
+})
+
+test('unfolded and folded in any order, a chunk is what it was', () => on(top, {}, async (page) => {
+  const changed = await page.evaluate(() => {
+    const changed = []
+    const open = (use) => use.getAttribute('aria-expanded') === 'true'
+    for (const chunk of document.querySelectorAll('.chunk')) {
+      const code = chunk.querySelector('pre code'), before = code.textContent
+      for (const use of code.querySelectorAll('.chunk-use')) {
+        for (const again of [1, 2]) {
+          use.click()
+          const inner = document.getElementById(use.getAttribute('aria-controls')).querySelectorAll('.chunk-use')
+          inner.forEach((nested) => nested.click())       // all open; then fold one of two, and the outer one
+          inner.forEach((nested, i) => { if (i % 2 === 0 && open(nested)) nested.click() })
+          use.click()
+          if (code.textContent !== before) changed.push(`${chunk.id}: ${use.textContent}, ${again}`)
+        }
+      }
+    }
+    return changed
+  })
+  assert.deepEqual(changed, [])
 }))
 
-test('copying a chunk copies its C, unfolded or not', () => on(top, reading, async (page) => {
-  const tangled = fs.readFileSync(path.join(root, 'tangled/03-top-k/topk.c'), 'utf8')
-  const chunk = page.locator('#chunk-select-the-best-experts')
-  await chunk.locator('.copy').click()
-  await until(page, () => document.querySelector('.status').textContent === 'Copied.')
-  const folded = await copied(page)
-  assert.match(folded, /^static int beats.*\n[^]*\n\/\* keep the best experts of one token \*\/\n/)
-  for (;;) {
-    const closed = chunk.locator('.chunk-use[aria-expanded="false"]')
-    if (!await closed.count()) break
-    await closed.first().click()
+test('a hash that is no name stops nothing', async () => {
+  for (const hash of ['#100%', '#%zz', '#%E0%A4%A', '#nowhere'])
+    await on(top + hash, {}, async (page) => assert.ok(await page.locator('[data-do="search"]').isVisible(), hash))
+})
+
+test('pointed at, a reference shows what it refers to, here and elsewhere', () => on('06-moe.html', {}, async (page) => {
+  const preview = page.locator('.preview')
+  const point = async (selector) => {             // scrolling takes a preview away, so it comes first
+    const link = page.locator(selector).first()
+    await link.scrollIntoViewIfNeeded()
+    await page.waitForTimeout(300)
+    await link.hover()
   }
-  await chunk.locator('.copy').click()
-  await until(page, async () => (await navigator.clipboard.readText()).includes('best[place] = i;'))
-  const whole = await copied(page)
-  assert.ok(tangled.includes(whole.trimEnd()), whole)
-  // By hand, too: a selection holds no numbers and no buttons.
-  await page.evaluate(() => getSelection().selectAllChildren(document.querySelector('#chunk-select-the-best-experts pre code')))
-  await page.keyboard.press('Control+c')
-  assert.equal((await copied(page)).trimEnd(), whole.trimEnd())
+  await point('main a.reference[href^="#eq-"]')
+  await until(page, () => document.querySelector('.preview .equation math'))
+  assert.equal(await page.locator('.preview [id]').count(), 0)
+  await page.keyboard.press('Escape')
+  assert.equal(await preview.count(), 0)
+  await point('main a.reference[href*=".html#eq-"]')
+  await until(page, () => document.querySelector('.preview .equation math'))
+  await point('main > .chunk .chunk-foot a[href^="#chunk-"]')
+  await until(page, () => document.querySelector('.preview .chunk pre'))
 }))
+
+test('copying a chunk copies its C, unfolded or not', async () => {
+  const { name, outer } = nested()
+  await on(name, reading, async (page) => {
+    const chunk = page.locator('#' + outer)
+    const tangled = fs.readFileSync(path.join(root, (await chunk.locator('.chunk-file').textContent()).split(',')[0]), 'utf8')
+    await chunk.locator('.copy').click()
+    await until(page, () => document.querySelector('.status').textContent === 'Copied.')
+    const folded = await copied(page)
+    assert.doesNotMatch(folded, /[⟨⟩]/)
+    for (const title of await chunk.locator('.chunk-use').allTextContents())
+      assert.ok(folded.includes(title.replace(/^⟨(.*)⟩$/, '/* $1 */')), title)
+    for (;;) {
+      const closed = chunk.locator('.chunk-use[aria-expanded="false"]')
+      if (!await closed.count()) break
+      await closed.first().click()
+    }
+    await chunk.locator('.copy').click()
+    await until(page, async (folded) => await navigator.clipboard.readText() !== folded, folded)
+    const whole = await copied(page)
+    const lines = (text) => text.split('\n').map((line) => line.trim()).filter(Boolean).join('\n')
+    assert.ok(lines(tangled).includes(lines(whole)), whole)
+    // By hand, too: a selection holds no numbers and no buttons.
+    await page.evaluate((id) => getSelection().selectAllChildren(document.querySelector(`#${id} pre code`)), outer)
+    await page.keyboard.press('Control+c')
+    assert.equal((await copied(page)).trimEnd(), whole.trimEnd())
+  })
+})
 
 test('the search finds words, names and prefixes, on every page, and escapes markup', async () => {
   const finds = async (page, words) => {
@@ -89,8 +156,9 @@ test('the search finds words, names and prefixes, on every page, and escapes mar
   }
   await on('index.html', {}, async (page) => {
     await page.keyboard.press('/')
-    assert.ok((await finds(page, 'kept mass')).slice(0, 3).includes('03-top-k.html#sec-mass'))
-    assert.ok((await finds(page, 'topk_weigh_backward')).some((place) => place.startsWith('03-top-k.html#chunk-')))
+    assert.ok((await finds(page, 'kept mass')).slice(0, 3).some((place) => place.startsWith('03-top-k.html#sec-')))
+    const [, name, there] = html('identifiers.html').match(/id="(\w+_backward)"[^]*?href="([^"#]+)#def-/)
+    assert.ok((await finds(page, name)).some((place) => place.startsWith(there + '#chunk-')))
     assert.ok((await finds(page, 'auxil')).some((place) => place.startsWith('04-')))
     assert.ok((await finds(page, 'softmaxx')).length > 0, 'a slip of one letter')
     assert.deepEqual(await finds(page, 'xylophone'), [])
@@ -111,7 +179,8 @@ test('the search finds words, names and prefixes, on every page, and escapes mar
 
 test('every place that the search knows exists', () => {
   const source = fs.readFileSync(path.join(site, 'search.js'), 'utf8')
-  const { records } = new Function(source + '; return wtgSearch')()
+  const records = new Function(source + '; return wtgSearch')()
+  assert.ok(source.length < 600_000, `${source.length} bytes`)
   assert.ok(records.length > 100)
   for (const [place] of records) {
     const [file, id] = place.split('#')
@@ -223,11 +292,13 @@ test('without JavaScript, uses are links, cards and folds open, contents are the
     await page.locator('.menu summary').click()
     assert.ok(await page.locator('.menu a', { hasText: 'The router' }).isVisible())
     await page.locator('#lesson-3\\.1 .hint summary').first().click()
-    assert.ok(await page.getByText('A token meets K experts.', { exact: true }).isVisible())
+    assert.ok(await page.locator('#lesson-3\\.1 .hint p').first().isVisible())
     await page.locator('#chunk-lessons3-c summary, .back:has(#chunk-lessons3-c) > details > summary').click()
     assert.ok(await page.locator('#chunk-lessons3-c pre').isVisible())
-    await page.locator('#chunk-topk-c .chunk-use').first().click()
-    assert.match(page.url(), /#chunk-include-what-routing-needs$/)
+    const use = page.locator('#chunk-lessons3-c .chunk-use, main > .chunk .chunk-use').first()
+    const target = await use.getAttribute('href')
+    await use.click()
+    assert.equal(new URL(page.url()).hash, target)
   }))
 
 test('on paper: the text, hints and answers, in black on white, without tools', () =>
@@ -236,8 +307,9 @@ test('on paper: the text, hints and answers, in black on white, without tools', 
     await page.pdf({ path: file, format: 'A4' })
     const text = execFileSync('pdftotext', ['-layout', file, '-'], { encoding: 'utf8', maxBuffer: 1 << 26 })
     fs.rmSync(path.dirname(file), { recursive: true })
-    for (const there of ['What is thrown away', 'Hint 1 of 3', 'K / E.', 'If you said'])
-      assert.ok(text.includes(there), there)
+    const card = html(top).match(/<section class="lesson"[^]*?<\/section>/)[0]
+    for (const there of ['Hint 1 of 3', card.match(/<\/summary>\s*<p>([\w ]*)/)[1], 'If you said'])
+      assert.ok(text.replace(/\s+/g, ' ').includes(there), there)
     for (const hidden of ['Index of identifiers', 'Copy\n', '▸'])
       assert.ok(!text.includes(hidden), hidden)
     await page.emulateMedia({ media: 'print' })
@@ -253,6 +325,13 @@ test('every page is light, and its policy lets nothing out', () => {
     assert.match(policy, /^default-src 'none'; /)
     assert.doesNotMatch(policy, /unsafe|\*|https?:/)
     assert.doesNotMatch(html(name), /<script(?![^>]*\ssrc=)|\son\w+=|\sstyle="/, name)
+  }
+})
+
+test('a displayed formula scrolls in a box of its own, in every browser', () => {
+  for (const name of pages) {
+    const displayed = html(name).match(/<math display="block"/g)?.length ?? 0
+    assert.equal(html(name).match(/<span class="formula"><math display="block"/g)?.length ?? 0, displayed, name)
   }
 })
 

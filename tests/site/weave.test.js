@@ -34,6 +34,10 @@ function made(...goals) {
   return run.out
 }
 
+// Pages are long: a failure names what is missing only.
+const match = (text, pattern, what = '') => assert.ok(pattern.test(text), `${what} lacks ${pattern}${text.length < 2000 ? ': ' + text : ''}`)
+const lacks = (text, pattern, what = '') => assert.ok(!pattern.test(text), `${what} has ${pattern}`)
+
 // The published files, with their time stamps.
 function published() {
   const state = {}
@@ -161,7 +165,7 @@ const two = `# The second {#ch:second}
 
 ## Later {#sec:later}
 
-As @fig:line, @ch:first and @sec:rest say, {{1:one.share|%.2f}}.
+As @fig:line, @ch:first, @eq:sum and @sec:rest say, {{1:one.share|%.2f}}.
 ${program(2, 'printf("two\\t%d %s\\n", one_twice(many), "one_twice");')}`
 
 const suite = `#include "one.h"
@@ -210,42 +214,42 @@ test('references are numbered and link across chapters', () => {
   for (const [text, target] of [['Chapter 2', '02-two.html'], ['Section 2.2', '02-two.html#sec-later'],
     ['Figure 1.1', '#fig-line'], ['Table 1.1', '#tbl-cost'], ['Equation 1.1', '#eq-sum']]) {
     const words = text.replace(' ', '(&nbsp;|\u00a0)')
-    assert.match(html, new RegExp(`<a href="${target}"[^>]*>${words}</a>`), text)
+    match(html, new RegExp(`<a href="${target}"[^>]*>${words}</a>`), text)
   }
-  assert.match(page('02-two'), /<a href="01-one.html#fig-line"[^>]*>Figure.1\.1<\/a>/)
-  assert.match(html, /<a href="#ref-knuth1984"[^>]*>Knuth/)
-  assert.match(html, /id="ref-knuth1984"/)
-  assert.match(html, /id="sec-here"[^>]*><span class="number">1\.1<\/span>/)
+  match(page('02-two'), /<a href="01-one.html#fig-line"[^>]*>Figure.1\.1<\/a>/)
+  match(html, /<a href="#ref-knuth1984"[^>]*>Knuth/)
+  match(html, /id="ref-knuth1984"/)
+  match(html, /id="sec-here"[^>]*><span class="number">1\.1<\/span>/)
 })
 
 test('the back is one closed box, after the further reading, without a number', () => {
   const html = page('01-one')
-  assert.match(html, /id="refs"[^]*<details><summary><h2 id="sec-rest">The rest of one\.c, 2 lines<\/h2><\/summary>[^]*id="chunk-functions-of-one-c"[^]*id="chunk-functions-of-one-c-2"[^]*<\/details>/)
-  assert.match(html, /<li><a href="#sec-reading">[^]*?<\/li>\s*<li><a href="#sec-rest">The rest of one\.c, 2 lines<\/a><\/li>/)
-  assert.match(page('02-two'), /<a href="01-one\.html#sec-rest"[^>]*>The rest of one\.c<\/a>/)
-  assert.match(page('chunks'), /01-one\.html#chunk-functions-of-one-c/)
-  assert.match(read('book/html/search.js'), /"01-one\.html#chunk-functions-of-one-c-2"/)
+  match(html, /id="refs"[^]*<details><summary><h2 id="sec-rest">The rest of one\.c, 2 lines<\/h2><\/summary>[^]*id="chunk-functions-of-one-c"[^]*id="chunk-functions-of-one-c-2"[^]*<\/details>/)
+  match(html, /<li><a href="#sec-reading">[^]*?<\/li>\s*<li><a href="#sec-rest">The rest of one\.c, 2 lines<\/a><\/li>/)
+  match(page('02-two'), /<a href="01-one\.html#sec-rest"[^>]*>The rest of one\.c<\/a>/)
+  match(page('chunks'), /01-one\.html#chunk-functions-of-one-c/)
+  match(read('book/html/search.js'), /"01-one\.html#chunk-functions-of-one-c-2"/)
   // Where a chapter has a back, nothing else is folded; where it has none, its program is.
-  assert.doesNotMatch(html, /class="fold"/)
-  assert.match(page('02-two'), /class="fold"/)
+  lacks(html, /class="fold"/)
+  match(page('02-two'), /class="fold"/)
 })
 
 test('a collecting chunk says once where it goes on', () => {
   const html = page('01-one')
   const foot = (id) => html.match(new RegExp(`<div id="${id}"[^]*?<div class="chunk-foot">([^]*?)</div>`))[1].replace(/<[^>]*>/g, '').trim()
   assert.equal(foot('chunk-double-it'), 'Continued in 1.4. Used in 1.2.')
-  assert.match(html, /<div id="chunk-double-it-2" class="chunk more">\s*<div class="chunk-head">[^\n]*href="#chunk-double-it" aria-label="Before this[^\n]*\n<pre[^>]*>[^]*?<\/pre>\s*<\/div>/)
+  match(html, /<div id="chunk-double-it-2" class="chunk more">\s*<div class="chunk-head">[^\n]*href="#chunk-double-it" aria-label="Before this[^\n]*\n<pre[^>]*>[^]*?<\/pre>\s*<\/div>/)
 })
 
 test('works cited in cells and captions are resolved and listed', () => {
   const html = page('01-one')
   for (const [key, name] of [['ritchie1978', 'Ritchie'], ['lamport1986', 'Lamport']]) {
-    assert.match(html, new RegExp(`<a\\s+href="#ref-${key}"[^>]*>${name}`), name)
-    assert.match(html.match(/<table[^]*<\/table>/)[0], new RegExp(name))
-    assert.match(html, new RegExp(`id="ref-${key}" class="bibliography"`))
-    assert.match(page('bibliography'), new RegExp(`id="ref-${key}"[^]*?Cited in <a href="01-one`))
+    match(html, new RegExp(`<a\\s+href="#ref-${key}"[^>]*>${name}`), name)
+    match(html.match(/<table[^]*<\/table>/)[0], new RegExp(name))
+    match(html, new RegExp(`id="ref-${key}" class="bibliography"`))
+    match(page('bibliography'), new RegExp(`id="ref-${key}"[^]*?Cited in <a href="01-one`))
   }
-  assert.doesNotMatch(html.replace(/<annotation[^]*?<\/annotation>/g, ''), /\[@/)
+  lacks(html.replace(/<annotation[^]*?<\/annotation>/g, ''), /\[@/)
 })
 
 test('values are the program\'s, in the format asked for', () => {
@@ -257,54 +261,54 @@ test('values are the program\'s, in the format asked for', () => {
   for (const expected of [['', first, '0.8314'], ['%.1f%%', first, '83.1%'], [',', first, '1,234,567'],
     ['%.2f', first + ' --many 1', '0.25'], ['%.1f', 'book/measured figures/data/01-speed.tsv', '1.2'], ['%.3f', first, '0.831']])
     assert.ok(found.some((f) => f.join() === expected.join()), expected + ' among ' + found.join('; '))
-  assert.match(html, /aria-label="A line up to 1234567\."/)
-  assert.match(html, /<mn>0\.83<\/mn>/)
-  assert.match(page('02-two'), /data-run="build\/chapter1 --values"[^>]*>0\.83</)
+  match(html, /aria-label="A line up to 1234567\."/)
+  match(html, /<mn>0\.83<\/mn>/)
+  match(page('02-two'), /data-run="build\/chapter1 --values"[^>]*>0\.83</)
 })
 
 test('a transcript shows its part, a lesson its fields, a figure its curve', () => {
   const html = page('01-one')
-  assert.match(html, /<span class="command">\$ build\/chapter1<\/span>\nTail\nlast<\/code>/)
-  assert.match(html, /<section class="lesson" id="lesson-1\.1"[^]*Two &amp; two[^]*Is 2 &lt; 3\?[^]*upside down[^]*<\/section>/)
-  assert.match(html, /<figure id="fig-line">\s*<div class="picture">\s*<svg[^>]*role="img"[^]*<path/)
+  match(html, /<span class="command">\$ build\/chapter1<\/span>\nTail\nlast<\/code>/)
+  match(html, /<section class="lesson" id="lesson-1\.1"[^]*Two &amp; two[^]*Is 2 &lt; 3\?[^]*upside down[^]*<\/section>/)
+  match(html, /<figure id="fig-line">\s*<div class="picture">\s*<svg[^>]*role="img"[^]*<path/)
 })
 
 test('chunks link to their parts, identifiers to their definitions, not in comments or strings', () => {
   const html = page('01-one')
-  assert.match(html, /<a class="chunk-use" href="#chunk-double-it">⟨double it⟩<\/a>/)
-  assert.match(html, /id="chunk-double-it-2"[^]*?⟨double it⟩(&#8239;)?\+≡/)
-  assert.match(html, /Continued in <a[^>]*href="#chunk-double-it-2">1\.4<\/a>/)
-  assert.match(html, /Used in <a[^>]*href="#chunk-one-c">1\.2<\/a>/)
-  assert.match(html, /<span class="definition" id="def-one_twice">one_twice<\/span>/)
-  assert.match(html, /\/\* one_twice is twice x \*\//)
-  assert.match(html, /struct<\/span> <a href="#def-one">one<\/a> one =/)
-  assert.match(html, /<code><a href="#def-one_twice">one_twice<\/a>\(x\)<\/code>/)
+  match(html, /<a class="chunk-use" href="#chunk-double-it">⟨double it⟩<\/a>/)
+  match(html, /id="chunk-double-it-2"[^]*?⟨double it⟩(&#8239;)?\+≡/)
+  match(html, /Continued in <a[^>]*href="#chunk-double-it-2">1\.4<\/a>/)
+  match(html, /Used in <a[^>]*href="#chunk-one-c">1\.2<\/a>/)
+  match(html, /<span class="definition" id="def-one_twice">one_twice<\/span>/)
+  match(html, /\/\* one_twice is twice x \*\//)
+  match(html, /struct<\/span> <a href="#def-one">one<\/a> one =/)
+  match(html, /<code><a href="#def-one_twice">one_twice<\/a>\(x\)<\/code>/)
   const next = page('02-two')
-  assert.match(next, /<a href="01-one.html#def-one_twice">one_twice<\/a>\(many/)
-  assert.match(next, /&quot;one_twice&quot;/)
-  assert.match(page('identifiers'), /id="one_twice"[^]*01-one.html#def-one_twice[^]*02-two.html#chunk-print-the-values-2/)
-  assert.match(page('chunks'), /⟨double it⟩[^]*01-one.html#chunk-double-it-2/)
+  match(next, /<a href="01-one.html#def-one_twice">one_twice<\/a>\(many/)
+  match(next, /&quot;one_twice&quot;/)
+  match(page('identifiers'), /id="one_twice"[^]*01-one.html#def-one_twice[^]*02-two.html#chunk-print-the-values-2/)
+  match(page('chunks'), /⟨double it⟩[^]*01-one.html#chunk-double-it-2/)
 })
 
 test('a function names the cases that hold it, and they are a page', () => {
   const html = page('01-one')
-  assert.match(html, /Held by <a href="test-1\.html#case-through_a_helper">“by a helper”<\/a>, <a href="test-1\.html#case-twice">“two (&quot;|")twos(&quot;|") are &lt; 5”<\/a> in <code>tests\/test_chapter1\.c</)
+  match(html, /Held by <a href="test-1\.html#case-through_a_helper">“by a helper”<\/a>, <a href="test-1\.html#case-twice">“two (&quot;|")twos(&quot;|") are &lt; 5”<\/a> in <code>tests\/test_chapter1\.c</)
   assert.equal(html.match(/Held by/g).length, 1)
   const cases = [...page('test-1').matchAll(/<div id="case-(\w+)"[^>]*>\s*<pre[^>]*>([^]*?)<\/pre>/g)]
   assert.deepEqual(cases.map((m) => m[1]), ['doubled', 'twice', 'through_a_helper', 'nothing', 'SUITE'])
-  assert.match(cases[2][2].replace(/<[^>]*>/g, ''), /int many = 3;\n\n {4}CU_ASSERT\(doubled/)
-  assert.match(page('tests'), /<a href="test-1\.html#case-nothing">nothing<\/a>/)
+  match(cases[2][2].replace(/<[^>]*>/g, ''), /int many = 3;\n\n {4}CU_ASSERT\(doubled/)
+  match(page('tests'), /<a href="test-1\.html#case-nothing">nothing<\/a>/)
 })
 
 test('the bibliography has the works that are cited, and by whom', () => {
-  assert.match(page('bibliography'), /id="ref-knuth1984"[^]*Literate Programming[^]*Cited in <a href="01-one\.html#top"[^>]*>1<\/a>\./)
-  assert.doesNotMatch(page('bibliography'), /class="cited"/)
+  match(page('bibliography'), /id="ref-knuth1984"[^]*Literate Programming[^]*Cited in <a href="01-one\.html"[^>]*>1<\/a>\./)
+  lacks(page('bibliography'), /class="cited"/)
 })
 
 test('terms and symbols are in the index and link to where they are defined', () => {
-  assert.match(page('01-one'), /<dfn id="term-widget">widget<\/dfn>/)
-  assert.match(page('terms'), /<math[^]*size of a <em>widget<\/em>[^]*<a href="01-one.html#term-w"[^>]*>1\.1<\/a>/)
-  assert.match(page('terms'), /widget <span class="what">defined<\/span> <a href="01-one.html#term-widget"[^>]*>1\.1<\/a>/)
+  match(page('01-one'), /<dfn id="term-widget">widget<\/dfn>/)
+  match(page('terms'), /<math[^]*size of a <em>widget<\/em>[^]*<a href="01-one.html#term-w"[^>]*>1\.1<\/a>/)
+  match(page('terms'), /widget <span class="what">defined<\/span> <a href="01-one.html#term-widget"[^>]*>1\.1<\/a>/)
 })
 
 test('a second weave does nothing', () => {
@@ -312,7 +316,7 @@ test('a second weave does nothing', () => {
   assert.equal(made('html'), '')
   assert.deepEqual(changed(was), [])
   fs.utimesSync(file('chapters/01-one.nw'), new Date(), new Date())
-  assert.doesNotMatch(made('html'), /weave/)
+  lacks(made('html'), /weave/)
   assert.deepEqual(changed(was), [])
 })
 
@@ -321,7 +325,7 @@ test('an edit of one chapter\'s words weaves that chapter only', () => {
   write('chapters/02-two.nw', two.replace('say,', 'say plainly,'))
   made('html')
   assert.deepEqual(changed(was), ['02-two.html', 'search.js'])
-  assert.match(page('02-two'), /say plainly,/)
+  match(page('02-two'), /say plainly,/)
 })
 
 test('an edit of what other pages show weaves them, too', () => {
@@ -329,7 +333,7 @@ test('an edit of what other pages show weaves them, too', () => {
   write('chapters/02-two.nw', two.replace('## Earlier {#sec:earlier}\n', ''))
   made('html')
   assert.deepEqual(changed(was), ['01-one.html', '02-two.html', 'search.js'])
-  assert.match(page('01-one'), /Section.2\.1</)
+  match(page('01-one'), /Section.2\.1</)
   was = published()
   write('chapters/01-one.nw', one.replaceAll('double it', 'make it two'))
   made('html')
@@ -339,43 +343,116 @@ test('an edit of what other pages show weaves them, too', () => {
   made('html')
 })
 
-const mistakes = [
-  ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
+// What is wrong is told at once, as far as one step of the press sees it: so a step, a make.
+const mistakes = [[
+  ['a run that fails', '```run\n$ build/chapter1 --fail\n```', /exit status 1/, 1],
+], [
+  ['an unknown table', '{{measured 01-sped a.b}}', /`book\/measured figures\/data\/01-sped\.tsv' failed/],
+], [
+  ['a value of a program that is not there', '{{9:x}}', /`build\/chapter9 --values' failed with exit status 127/],
+], [
+  ['brackets that noweb cannot read', 'if a << b then', /<</],
+], [
+  ['an undefined chunk', '<<tail.c>>=\n<<nothing at all>>\n@', /nothing at all/, 1],
+], [
   ['a value on two lines', '{{one.share|\n%.2f}}', /opens with \{\{ here and does not close/],
+  ['a shell in a value', '{{one.share; touch build/touched|%.2f}}', /names no value/],
+  ['text in a run block', '```run\nHead\n```', /"Head" is no command/, 1],
+  ['a command that is no program of the book', '```run\n$ date >build/touched\n```', /build\/chapter/, 1],
+  ['a byte that is no UTF-8', 'caf\xe9', /is not UTF-8/],
+  ['a chunk in an open block', '```\n<<tail.c>>=\nint x;\n@', /this block is still open at the code chunk in line \d+/],
+], [
+  ['a missing figure', '![A.](01-lime){#fig:x alt="x"}', /there is no figure 01-lime/],
+  ['a figure without alternative text', '![A.](01-line){#fig:y}', /needs alt=/],
+  ['a chunk that a table swallows', '-------\na   b\n--- ---\nx   y\n\n<<swallowed.c>>=\nint y;\n@\n\n-------', /chunk <<swallowed\.c>> is on no page/, 5],
+], [
+  ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
   ['an unknown measurement', '{{measured 01-speed three.time_ms}}', /there is no value three\.time_ms in `book\/measured figures\/data\/01-speed\.tsv`; .*two_threads\.time_ms/],
-  ['an unknown table', '{{measured 01-sped a.b}}', /chapters\/01-one\.nw:\d+: `book\/measured figures\/data\/01-sped\.tsv' failed/],
   ['a bad format', '{{one.share|%s}}', /allowed is a printf format/],
   ['a value in a formula', '$x = {{one.share}}$', /write \{\{=one\.share/],
-  ['an unresolved reference', 'See @fig:lime.', /nothing is called @fig:lime; .*fig:line/],
+  ['an unresolved reference', 'Two\nlines: @fig:lime.', /nothing is called @fig:lime; .*fig:line/, 1],
   ['a missing citation', 'See [@knuth1985].', /no entry knuth1985; .*knuth1984/],
-  ['a missing figure', '![A.](01-lime){#fig:x alt="x"}', /there is no figure 01-lime/],
-  ['a figure without alternative text', '![A.](01-line){#fig:x}', /needs alt=/],
   ['an unknown lesson', '{{lesson 1.7}}', /there is no lesson 1\.7; .*1\.1/],
   ['a part that is not printed', '```{.run part="Tale"}\n$ build/chapter1\n```', /starts with "Tale"/, 1],
-  ['text in a run block', '```run\nHead\n```', /"Head" is no command/, 1],
-  ['a command that is no program of the book', '```run\n$ date\n```', /build\/chapter/, 1],
-  ['a command that fails', '```run\n$ build/chapter1 --fail\n```', /exit status 1/, 1],
-  ['an undefined chunk', '<<tail>>=\n<<nothing at all>>\n@', /nothing at all/, 1],
-  ['a term defined twice', 'A [widget]{.term}.', /"widget" is defined here twice/],
-  ['brackets that noweb cannot read', 'if a << b then', /<</],
-]
-for (const [what, text, message, offset = 0] of mistakes) {
-  test('stops at ' + what + ', with file and line, and leaves the pages', () => {
+  ['a chunk that prose names and nobody defines', 'See [[<<lime>>]].', /\[\[<<lime>>\]\]: there is no such chunk/],
+  ['a term defined twice', 'A [widget]{.term}. A\n[widget]{.term}.', /"widget" is defined here twice/, 1],
+]]
+for (const group of mistakes) {
+  test('stops at ' + group.map(([what]) => what).join(', ') + ', with file and line, and leaves the pages', () => {
     const was = published()
     const lines = one.split('\n')
     const at = lines.indexOf('## A section {#sec:here}')
-    lines.splice(at, 0, text, '')
-    write('chapters/01-one.nw', lines.join('\n'))
+    const places = []
+    let inserted = []
+    for (const [, text, , offset = 0] of group) {
+      places.push(at + inserted.length + 1 + offset)
+      inserted = [...inserted, ...text.split('\n'), '']
+    }
+    lines.splice(at, 0, ...inserted)
+    fs.writeFileSync(file('chapters/01-one.nw'), Buffer.from(lines.join('\n').replaceAll('\xe9', '\u0000')).map((byte) => byte || 0xe9))
     const run = make('html')
     write('chapters/01-one.nw', one)
     assert.notEqual(run.status, 0)
-    assert.match(run.err + run.out, message)
-    assert.match(run.err, new RegExp(`chapters/01-one\\.nw:${at + 1 + offset}\\b`))
-    assert.deepEqual(changed(was), [])
-    made('html')
+    group.forEach(([what, , message], i) => {
+      const told = run.err.split('\n').filter((line) => message.test(line))
+      assert.ok(told.length > 0, `${what}: ${run.err}`)
+      assert.ok(told.some((line) => line.startsWith(`chapters/01-one.nw:${places[i]}:`)), `${what}, at ${places[i]}: ${told}`)
+    })
+    assert.ok(!fs.existsSync(file('build/touched')))
     assert.deepEqual(changed(was), [])
   })
 }
+
+test('what looks like TeX, HTML or YAML is text, and swallows nothing', () => {
+  write('chapters/02-two.nw', two + '\nA \\emph{world} of \\begin{quote} it.\n\n<!-- hidden\n\n<<aside>>=\nint z;\n@\n\n-->\n\n---\na: b\n---\n\n'
+    + '<<two.c>>=\nint w;\n<<aside>>\n@\n\nAs [[<<aside>>]] says. \\end{quote}\n')
+  made('html')
+  const html = page('02-two')
+  write('chapters/02-two.nw', two)
+  match(html, /A \\emph\{world\} of \\begin\{quote\} it\.[^]*&lt;!(?:--|–)\s+hidden[^]*id="chunk-aside"[^]*(?:--|–)&gt;[^]*id="chunk-two-c"/)
+  match(html, /As <a href="#chunk-aside"[^>]*>⟨aside⟩<\/a> says\. \\end\{quote\}/)
+})
+
+test('a long paragraph takes no longer than its words', () => {
+  write('chapters/02-two.nw', two + '\n' + 'many words '.repeat(30_000) + '\n')
+  const run = spawnSync('make', ['html'], { cwd: book, timeout: 120_000, encoding: 'utf8' })
+  write('chapters/02-two.nw', two)
+  assert.equal(run.status, 0, String(run.signal) + run.stderr)
+})
+
+test('a suite that says what a case holds is believed', () => {
+  write('tests/test_chapter1.c', suite.replace('nothing);', 'nothing); /* one_twice */'))
+  made('html')
+  match(page('01-one'), /Held by <a href="test-1\.html#case-nothing">“nothing”<\/a>/)
+  write('tests/test_chapter1.c', suite)
+  made('html')
+})
+
+test('a page shows what it refers to elsewhere, when pointed at', () => {
+  match(page('02-two'), /<template data-of="01-one\.html#eq-sum">\s*<div id="eq-sum" class="equation">[^]*<\/math>[^]*<\/template>/)
+  match(page('02-two'), /<template data-of="01-one\.html#fig-line">\s*<figure id="fig-line">[^]*<svg[^]*<\/template>/)
+})
+
+test('the PDF stops at a character that its fonts lack', () => {
+  const bin = file('bin')
+  write('bin/lualatex', '#!/bin/sh\nmkdir -p build/pdf\necho x >build/pdf/book.aux\necho x >build/pdf/book.pdf\n'
+    + "echo 'Missing character: There is no 変 (U+5909) in font [lmroman]!' >build/pdf/book.log\n")
+  fs.chmodSync(path.join(bin, 'lualatex'), 0o755)
+  write('chapters/02-two.nw', two.replace('## Later', 'Hello 変.\n\n## Later'))
+  const run = make('pdf', `PATH=${bin}:${process.env.PATH}`)
+  write('chapters/02-two.nw', two)
+  assert.notEqual(run.status, 0)
+  match(run.err, /chapters\/02-two\.nw:\d+: the PDF's fonts have no 変/)
+  assert.ok(!fs.existsSync(file('book/book.pdf')))
+})
+
+test('goals that build the same go one after the other', () => {
+  for (let round = 0; round < 2; round++) {
+    fs.rmSync(file('build'), { recursive: true })
+    const run = make('-j4', 'html', 'quoted')
+    assert.equal(run.status, 0, run.err + run.out)
+  }
+})
 
 test('an id defined in two chapters stops the weave', () => {
   const was = published()
@@ -383,7 +460,7 @@ test('an id defined in two chapters stops the weave', () => {
   const run = make('html')
   write('chapters/02-two.nw', two)
   assert.notEqual(run.status, 0)
-  assert.match(run.err, /chapters\/02-two\.nw:\d+: \{#sec:here\} .*chapters\/01-one\.nw/)
+  match(run.err, /chapters\/02-two\.nw:\d+: \{#sec:here\} .*chapters\/01-one\.nw/)
   assert.deepEqual(changed(was), [])
   made('html')
 })
@@ -392,24 +469,25 @@ test('promote accepts what programs say; check-quoted notices a difference', () 
   assert.notEqual(make('check-quoted').status, 0)
   made('promote')
   made('check-quoted')
-  assert.match(read('tests/values/01-one.txt'), /(^|\n)\$ build\/chapter1\nHead\n[^]*\n\$ build\/chapter1 --values\none\.share\t0\.8314\n/)
+  lacks(read('tests/values/01-one.txt'), /one\.idle/)
+  match(read('tests/values/01-one.txt'), /(^|\n)\$ build\/chapter1\nHead\n[^]*\n\$ build\/chapter1 --values\none\.share\t0\.8314\n/)
   const name = 'tests/values/01-one.txt'
   write(name, read(name).replace('0.8314', '0.8315'))
   const run = make('check-quoted')
   assert.notEqual(run.status, 0)
-  assert.match(run.out + run.err, /-one\.share\t0\.8315\n\+one\.share\t0\.8314/)
-  assert.match(run.out + run.err, /make promote/)
+  match(run.out + run.err, /-one\.share\t0\.8315\n\+one\.share\t0\.8314/)
+  match(run.out + run.err, /make promote/)
 })
 
 test('a chapter that goes takes its page along, and its name from the others', () => {
   write('chapters/01-one.nw', one.replace('@ch:second, @sec:later, ', ''))
   made('html')
-  assert.match(page('01-one'), /02-two\.html/)
+  match(page('01-one'), /02-two\.html/)
   fs.rmSync(file('chapters/02-two.nw'))
   made('html')
-  assert.doesNotMatch(page('01-one') + page('chunks') + page('identifiers'), /02-two\.html/)
+  lacks(page('01-one') + page('chunks') + page('identifiers'), /02-two\.html/)
   assert.deepEqual(fs.readdirSync(file('book/html')).filter((name) => !name.endsWith('.woff2')).sort(),
-    ['01-one.html', 'bibliography.html', 'book.js', 'chunks.html', 'identifiers.html', 'lunr.js', 'search.js', 'style.css',
+    ['01-one.html', 'bibliography.html', 'book.js', 'chunks.html', 'identifiers.html', 'search.js', 'style.css',
       'terms.html', 'test-1.html', 'tests.html'])
   write('chapters/01-one.nw', one)
   write('chapters/02-two.nw', two)
