@@ -74,7 +74,7 @@ test('a use of a chunk unfolds in its place, again and again, and folds', async 
   })
 })
 
-test('unfolded and folded in any order, a chunk is what it was', () => on(top, {}, async (page) => {
+test('unfolded and folded in any order, a chunk is what it was', () => on(nested().name, {}, async (page) => {
   const changed = await page.evaluate(() => {
     const changed = []
     const open = (use) => use.getAttribute('aria-expanded') === 'true'
