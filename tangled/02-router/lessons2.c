@@ -192,9 +192,9 @@ static const struct lesson rows[] = {
      find_lead,
      {"That is x with the rows of W; experts are columns."}},
     {"2.3", "The router is a single linear layer plus softmax", "1.1.2",
-     6, "One expert is a block of width D and H hidden units. How many "
-     "times as many parameters has one expert as the whole router?",
-     "times", LESSON_NUMBER, 1, {0},
+     6, "One expert, a block of width D with H hidden units and its "
+     "biases, has how many times the parameters of the whole router?",
+     NULL, LESSON_NUMBER, 1, {0},
      {"The router is one matrix, with a row for each number of the "
       "token and a column for each expert.", "The router has D x E "
       "parameters. An expert has 2 D H weights, and a few biases.",

@@ -168,8 +168,8 @@ static const struct lesson rows[] = {
       "sum to 1."}},
     {"3.6", "Twice the experts, twice the work", "2.1.4", 7,
      "The same tokens, the same K, twice the experts. How many rows do "
-     "they compute now? (Guess, too, what becomes of the idle experts "
-     "and of the kept mass: the trace tells.)",
+     "the experts compute now? (Guess, too, what becomes of the idle "
+     "experts and of the kept mass: the answer tells.)",
      "rows", LESSON_NUMBER, 0, {0},
      {"What does a token know of the experts that it is not sent to?",
       "Count token by token: to how many experts does each go?",

@@ -179,9 +179,10 @@ static void add_slots(uint64_t seed, struct lesson_problem *l)
 
 static const struct lesson rows[] = {
     {"5.1", "A perfectly balanced router still drops tokens", "1.1.4",
-     6, "Tokens draw their experts evenly, and an expert has slots for "
-     "its fair share. On the average, what share of the tokens finds "
-     "no slot, from 0 to 1?", NULL, LESSON_NUMBER, 0.04, {0},
+     6, "Each token, on its own, draws one of the experts, all with "
+     "the same chance, and an expert has slots for its fair share. On "
+     "the average, what share of the tokens finds no slot, from 0 to "
+     "1? A guess within 0.04 counts.", NULL, LESSON_NUMBER, 0.04, {0},
      {"Throw six dice: how often does each number come up just once?",
       "About half of the experts are above their share. By how much?",
       "A count of mean n goes over by 0.4 sqrt(n), on the average."},

@@ -6,7 +6,7 @@
 static const char *const conventions[] = {
     "softmax over all experts, then keep K",
     "keep K, then softmax over them",
-    "keep K, then their sigmoids over the sum"};
+    "keep K, then their sigmoids over the sum of those"};
 
 static struct lesson_answer unless(double right, double wrong)
 {
@@ -112,7 +112,7 @@ static struct lesson_answer product_of(size_t rows, size_t cols)
 static void find_product(uint64_t seed, struct lesson_problem *l)
 {
     static const char *const asked[PRODUCTS] = {"W1", "the rows in",
-        "W2", "the hidden rows, before the activation",
+        "W2", "pre, the rows before the activation",
         "the router's W", "x, as far as it comes through the router"};
     struct random r = random_seeded(seed);
     size_t i = random_below(&r, PRODUCTS);
@@ -214,10 +214,11 @@ static const struct lesson rows[] = {
       "The shared experts are missing."}},
     {"6.3", "A gradient has the shape of what it is the gradient of",
      "2.2.4", 8, "These are the products of a backward pass; ' is the "
-     "transpose, dX the gradient of X. Which makes this one?", NULL,
+     "transpose, dX the gradient of X. The activation's slope, which "
+     "changes no shape, is left out. Which makes this one?", NULL,
      LESSON_CHOICE, 0,
      {"hidden' [H, R] x dout [R, D]", "dlogits [T, E] x W' [E, D]",
-      "dout [R, D] x W2' [D, H], times the activation's slope",
+      "dout [R, D] x W2' [D, H]",
       "x' [D, T] x dlogits [T, E]", "in' [D, R] x dpre [R, H]",
       "dpre [R, H] x W1' [H, D]"},
      {"What is the shape of the thing itself?",
