@@ -68,7 +68,7 @@ programs := $(numbers:%=$(BUILD)/chapter%)
 
 sources = $(foreach unit,$1,$(sort $(notdir $(wildcard tangled/$(unit)/*.c))))
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
-mains := %/predict.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
+mains := %/predict.o %/page.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
 modules = $(filter-out $(mains),$(call objects,$(units)))
 library = $(BUILD)/lib.a
 lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
@@ -285,7 +285,7 @@ measure: $(BUILD)/bench $(BUILD)/chapter6
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000
-fuzzed := $(filter-out %/predict.c,$(wildcard tangled/[A-Z]*/*.c))
+fuzzed := $(filter-out %/predict.c %/page.c,$(wildcard tangled/[A-Z]*/*.c))
 build/fuzz/fuzz: tests/fuzz.c $(fuzzed) $(wildcard tangled/[A-Z]*/*.h) $(BUILD)/names.inc
 	@mkdir -p build/fuzz/corpus
 	clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
@@ -341,5 +341,5 @@ help:
 	@cat $(MAKEFILE_LIST) | sed -n 's/^## //p'
 
 ifneq ($(wildcard book/pages.mk),)
-include book/pages.mk
+include book/cards.mk book/pages.mk
 endif
