@@ -50,7 +50,10 @@ async function load() {
     const memory = new Uint8Array(c.memory.buffer)
     return utf8.from.decode(memory.subarray(at, memory.indexOf(0, at)))
   }
-  const input = (bytes) => new Uint8Array(c.memory.buffer, c.page_input(bytes.length), bytes.length).set(bytes)
+  const input = (bytes) => {
+    const at = c.page_input(bytes.length)          // memory may grow, and is then another buffer
+    new Uint8Array(c.memory.buffer, at).set(bytes)
+  }
   const ids = Array.from({ length: c.page_lessons() }, (_, n) => text(c.page_id(n)))
   return {
     number: (id) => ids.indexOf(id),
