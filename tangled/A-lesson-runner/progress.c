@@ -206,12 +206,11 @@ void progress_print(const struct terminal *to,
     progress_strange(to, p);
     numbered_free(&all);
 }
-enum progress_state progress_last(const struct progress *progress,
-                                  const char *id)
+const struct progress_entry *progress_last(
+    const struct progress *progress, const char *id)
 {
-    for (size_t i = progress->count; i; i--)
+    for (size_t i = progress->count; i > 0; i--)
         if (!strcmp(progress->at[i - 1].id, id))
-            return progress->at[i - 1].right ? PROGRESS_RIGHT
-                                             : PROGRESS_WRONG;
-    return PROGRESS_NONE;
+            return &progress->at[i - 1];
+    return NULL;
 }
