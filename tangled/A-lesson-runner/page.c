@@ -60,20 +60,22 @@ static const char *end(FILE *out)
     fclose(out);
     return output;
 }
-static void make(struct card *card, size_t lesson, uint64_t seed)
+static void pose(struct card *card, const struct lesson *lesson,
+                 uint64_t seed)
 {
     if (card->posed && card->seed == seed) return;
     if (card->posed) lesson_free(&card->problem);
-    *card = (struct card){1, seed, lesson_make(lesson_at(lesson), seed),
+    *card = (struct card){1, seed, lesson_make(lesson, seed),
                           {0, {0}}};
 }
 
 const char *page_pose(size_t lesson, uint64_t seed)
 {
+    const struct lesson *asked = lesson_at(lesson);
     if (!cards) cards = room(page_lessons(), sizeof *cards);
-    make(&cards[lesson], lesson, seed);
+    pose(&cards[lesson], asked, seed);
     FILE *out = begin();
-    lesson_show(out, lesson_at(lesson), &cards[lesson].problem);
+    lesson_show(out, asked, &cards[lesson].problem);
     return end(out);
 }
 const char *page_example(size_t lesson)

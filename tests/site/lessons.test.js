@@ -85,6 +85,16 @@ test('the page says of each answer, known mistake and odd line what the terminal
   assert(compared > 0)
 })
 
+test('when the C stops, its words are the message, and the next question gets a new C', async () => {
+  await assert.rejects(c((book) => book.pose(9999, 1)), /page\.c:\d+: the book has no lesson \d+ behind its last/)
+  assert((await c((book) => book.pose(0, 1))).question.length > 0)
+})
+
+test('no text is taken for markup: the script only makes nodes', () => {
+  assert.doesNotMatch(fs.readFileSync(path.join(root, 'book/cards.js'), 'utf8'),
+    /innerHTML|outerHTML|insertAdjacent|document\.write|DOMParser|createContextualFragment|\beval\b|Function\(/)
+})
+
 test('the module asks its host for nothing but a way to say its last words', () => {
   const bytes = Buffer.from(fs.readFileSync(path.join(site, 'lessons.js'), 'utf8').match(/'(.*)'/)[1], 'base64')
   const asked = WebAssembly.Module.imports(new WebAssembly.Module(bytes)).map(({ name }) => name)
