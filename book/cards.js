@@ -329,6 +329,8 @@ function card(section) {
   }).catch(failed), { once: true })
 }
 
+// For pages that ask more of the C, and for the tests.
+globalThis.wtg = { ask, record }
 const start = () => document.querySelectorAll('.lesson[data-lesson]').forEach(card)
 if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', start)
 else start()

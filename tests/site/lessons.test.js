@@ -13,8 +13,8 @@ let c
 before(() => {
   const read = (name) => fs.readFileSync(path.join(site, name), 'utf8')
   globalThis.document = { currentScript: { src: 'cards.js' }, readyState: 'complete', querySelectorAll: () => [] }
-  vm.runInThisContext(read('lessons.js') + read('cards.js').replace(/\}\s*$/, 'globalThis.ask = ask\n}'))
-  c = globalThis.ask
+  vm.runInThisContext(read('lessons.js') + read('cards.js'))
+  c = globalThis.wtg.ask
 })
 
 const run = (program, args, options = {}) =>
