@@ -8,10 +8,10 @@ WASM_FLAGS := -std=c11 -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wmis
     -O3 -msimd128 -mexec-model=reactor -Wl,--strip-all
 wasm_works = $(shell mkdir -p build && echo '$(hash)include <stdio.h>' | \
     $(WASM_CC) -mexec-model=reactor -x c - -o build/probe.wasm -lm >/dev/null 2>&1 && echo yes)
-CARDS := $(if $(call wants,html woven),$(if $(wasm_works),cards.js lessons.js))
 
 # The page calls what page.h declares; of the rest, the linker keeps what is called.
 page_header := $(tangled)/A-lesson-runner/page.h
+CARDS := $(if $(call wants,html woven),$(if $(wildcard $(page_header)),$(if $(wasm_works),cards.js lessons.js)))
 wasm_sources = $(filter-out %/predict.c %/vectors.c %/args.c %/program.c $(foreach n,$(numbers),%/chapter$(n).c),\
     $(foreach unit,$(units),$(addprefix $(tangled)/$(unit)/,$(call sources,$(unit)))))
 $(BUILD)/lessons.wasm: $(wasm_sources) $(wildcard $(tangled)/*/*.h) book/cards.mk $(BUILD)/settings \

@@ -141,6 +141,8 @@ for (const width of [390, 1440])
       assert.equal(exported, await stored(page))
       await page.keyboard.press('Escape')
       assert(await page.evaluate(onButton('Your predictions')), 'the focus does not come back')
+      await page.goto(page.url().replace(/02-router.*$/, '03-top-k.html'))
+      assert.equal(await stored(page), exported, 'another page has another record')
       await close()
       assert.deepEqual(trouble, [])
 
