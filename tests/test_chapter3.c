@@ -1,11 +1,9 @@
 /* Chapter 3: top-k routing. */
-#define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "check.h"
-#include "hand.h"
+#include "drawn.h"
 #include "lessons.h"
 #include "router.h"
 #include "softmax.h"
@@ -18,41 +16,50 @@ static const enum routes_gate gates[] = {GATE_SOFTMAX, GATE_RENORM, GATE_SIGMOID
 static void program(void) { check_program(3, ""); }
 static void lessons(void) { check_lessons(&lessons3, 200, ""); }
 
-/* What a lesson's row draws, as text. */
-static char *posed(size_t row, uint64_t seed)
-{
-    char *text = NULL;
-    size_t length = 0;
-    FILE *page = open_memstream(&text, &length);
-    CU_ASSERT_FATAL(page != NULL);
-    lessons3.rows[row].pose(seed, page);
-    fclose(page);
-    return text;
-}
-
+/* Five rows, all different, one at least with a tie, and the tie rule's experts. */
 static void five_different_rows(void)
 {
+    enum { T = DRAWN_TOKENS, E = DRAWN_EXPERTS };
     for (uint64_t seed = 1; seed <= 300; seed++) {
-        char *text = posed(1, seed), *row[5];
-        size_t count = 0;
-        for (char *line = strtok(text, "\n"); line && count < 5; line = strtok(NULL, "\n"))
-            row[count++] = strstr(line, "logits");
-        CU_ASSERT_EQUAL_FATAL(count, 5);
-        for (size_t i = 0; i < 25; i++)
-            CU_ASSERT(i / 5 == i % 5 || strcmp(row[i / 5], row[i % 5]));
-        free(text);
+        struct drawn_ties d = drawn_ties(seed);
+        int ties = 0;
+        for (size_t t = 0; t < T; t++) {
+            const real *row = d.z + t * E;
+            size_t first = E, last = E;
+            real most = row[0];
+            for (size_t e = 1; e < E; e++) most = row[e] > most ? row[e] : most;
+            for (size_t e = 0; e < E; e++)
+                if (row[e] == most) last = e, first = first == E ? e : first;
+            CU_ASSERT(d.first[t] == first && d.last[t] == last);
+            ties += first != last;
+            for (size_t s = 0; s < t; s++) CU_ASSERT(memcmp(row, d.z + s * E, E * sizeof *row));
+        }
+        CU_ASSERT(ties > 0);
     }
 }
 
 /* The claim of lesson 3.3 is true of some tokens and false of others, and no
- * problem leaves in doubt which: kept and discarded are never near a half. */
+ * problem leaves in doubt which. Nobody's number is another's, and a wrong
+ * convention makes another output. */
 static void both_sides_of_a_half(void)
 {
     int most = 0;
     for (uint64_t seed = 1; seed <= 300; seed++) {
-        double discarded = lessons3.rows[2].solve(seed).value[0];
-        most += discarded > 0.5;
-        CU_ASSERT(fabs(discarded - 0.5) > 0.04);
+        struct drawn_token d = drawn_token(seed, GATE_RENORM), soft = drawn_token(seed, GATE_SOFTMAX);
+        size_t sum = 0;
+        most += d.kept < 0.5;
+        CU_ASSERT(fabs(d.kept - 0.5) > 0.04);
+        CU_ASSERT_DOUBLE_EQUAL(lessons3.rows[2].solve(seed).value[0], 1 - d.kept, 1e-12);
+        for (size_t e = 0; e < DRAWN_SIX; e++) {
+            sum += d.n[e];
+            for (size_t f = 0; f < e; f++) CU_ASSERT(d.out[e] != d.out[f]);
+        }
+        size_t a = d.n[d.expert[0]], b = d.n[d.expert[1]];
+        CU_ASSERT(sum == d.sum && a > b);
+        CU_ASSERT_DOUBLE_EQUAL(d.kept, (double)(a + b) / (double)sum, 1e-6);
+        CU_ASSERT_DOUBLE_EQUAL(d.y, ((double)a * d.out[d.expert[0]] + (double)b * d.out[d.expert[1]])
+                                    / (double)(a + b), 1e-4);
+        CU_ASSERT_DOUBLE_EQUAL(soft.y, d.y * d.kept, 1e-4);
     }
     CU_ASSERT(most > 100 && most < 200);
 }
@@ -220,17 +227,20 @@ static void backward_wrong_p(void)
     routes_weigh_backward(&routes, GATE_SOFTMAX, matrix_new(3, 4), matrix_new(3, 2),
                           matrix_new(3, 4), matrix_new(1, 4));
 }
-static void slopes_wrong(size_t dgate, size_t dy, size_t x)
+/* A layer for 3 tokens of width 2, given something else. */
+static struct topk small_layer(void)
 {
     struct random r = random_seeded(1);
-    struct routes routes = routes_new(3, 4, 2);
-    struct topk_work work = topk_work_new(3, 2, 3);
-    topk_gate_slopes(matrix_new(3, dgate), matrix_new(3, dy), matrix_new(x, 2), &routes,
-                     topk_experts_new(4, 2, 3, &r), &work);
+    return topk_new((struct topk_sizes){3, 2, 3, 4, 2}, GATE_RENORM, 1, &r);
 }
-static void slopes_dgate(void) { slopes_wrong(1, 2, 3); }
-static void slopes_dy(void) { slopes_wrong(2, 5, 3); }
-static void slopes_x(void) { slopes_wrong(2, 2, 6); }
+static void slopes_wrong(size_t dy, size_t x)
+{
+    struct topk layer = small_layer();
+    struct router grad = {matrix_new(2, 4)};
+    topk_backward(&layer, &grad, matrix_new(3, dy), matrix_new(x, 2));
+}
+static void slopes_dy(void) { slopes_wrong(5, 3); }
+static void slopes_x(void) { slopes_wrong(2, 6); }
 static void backward_wrong(size_t dlogits, size_t dgate, size_t logits)
 {
     struct routes routes = routes_new(3, 4, 2);
@@ -242,10 +252,8 @@ static void backward_dgate(void) { backward_wrong(4, 3, 4); }
 static void backward_logits(void) { backward_wrong(4, 2, 6); }
 static void forward_wrong(size_t y, size_t x)
 {
-    struct random r = random_seeded(1);
-    struct routes routes = routes_new(3, 4, 2);
-    struct topk_work work = topk_work_new(3, 2, 3);
-    topk_forward(matrix_new(y, 2), matrix_new(x, 2), &routes, topk_experts_new(4, 2, 3, &r), &work);
+    struct topk layer = small_layer();
+    topk_forward(&layer, matrix_new(y, 2), matrix_new(x, 2));
 }
 static void forward_y(void) { forward_wrong(4, 3); }
 static void forward_x(void) { forward_wrong(2, 2); }
@@ -257,7 +265,6 @@ static void broken_contracts(void)
     check_aborts(backward_logits, "routes.c [3, 4] [3, 6]");
     check_aborts(weigh_wrong_p, "routes.c p [3, 4] [3, 2]");
     check_aborts(backward_wrong_p, "routes.c p [3, 4] [1, 4]");
-    check_aborts(slopes_dgate, "topk.c dgate [3, 2] [3, 1]");
     check_aborts(slopes_dy, "topk.c dy [3, 2] [3, 5]");
     check_aborts(slopes_x, "topk.c x [3, 2] [6, 2]");
     check_aborts(forward_y, "topk.c [3, 2] [4, 2]");
@@ -326,37 +333,33 @@ static void all_kept(void)
 
 /* ---- The layer ---- */
 
-struct layer {
-    struct matrix x, z, y, naive;
-    struct ffn experts[8];
-    size_t count;
-    struct routes routes;
-    struct topk_work work;
-};
+struct layer { struct matrix x, y, naive; struct topk topk; };
 
 enum { WIDTH = 5, HIDDEN = 7 };
 
+/* A layer of odd experts, and tokens that are routed by random logits. */
 static struct layer layer_new(struct random *r, size_t tokens, size_t experts, size_t top_k,
                               enum routes_gate gate)
 {
-    struct layer l = {check_matrix(r, tokens, WIDTH, 1), check_matrix(r, tokens, experts, 2),
-        matrix_new(tokens, WIDTH), matrix_new(tokens, WIDTH), .count = experts,
-        .routes = routes_new(tokens, experts, top_k),
-        .work = topk_work_new(tokens, WIDTH, HIDDEN)};
+    struct layer l = {check_matrix(r, tokens, WIDTH, 1), matrix_new(tokens, WIDTH),
+        matrix_new(tokens, WIDTH),
+        topk_new((struct topk_sizes){tokens, WIDTH, HIDDEN, experts, top_k}, gate, 2, r)};
+    struct matrix z = check_matrix(r, tokens, experts, 2);
     for (size_t e = 0; e < experts; e++) {
-        l.experts[e] = ffn_new(WIDTH, HIDDEN, e % 2 ? FFN_GELU : FFN_RELU, r);
-        for (size_t d = 0; d < WIDTH; d++) l.experts[e].b2.at[d] = (real)random_symmetric(r, 1);
+        if (e % 2) l.topk.experts[e].activation = FFN_GELU;
+        for (size_t d = 0; d < WIDTH; d++)
+            l.topk.experts[e].b2.at[d] = (real)random_symmetric(r, 1);
     }
-    routes_select(&l.routes, l.z);
-    weigh(&l.routes, gate, l.z);
+    row_copy(l.topk.z.at, z.at, tokens * experts);
+    routes_fill(&l.topk.routes, gate, l.topk.p, l.topk.z);
+    matrix_free(&z);
     return l;
 }
 
 static void layer_free(struct layer *l)
 {
-    matrix_free(&l->x), matrix_free(&l->z), matrix_free(&l->y), matrix_free(&l->naive);
-    for (size_t e = 0; e < l->count; e++) ffn_free(&l->experts[e]);
-    routes_free(&l->routes), topk_work_free(&l->work);
+    matrix_free(&l->x), matrix_free(&l->y), matrix_free(&l->naive);
+    topk_free(&l->topk);
 }
 
 static void naive_and_gathered(void)
@@ -367,11 +370,11 @@ static void naive_and_gathered(void)
         size_t experts = round % 7 ? 1 + random_below(&r, 8) : 1;
         size_t top_k = round % 5 ? 1 + random_below(&r, experts) : experts;
         struct layer l = layer_new(&r, tokens, experts, top_k, gates[round % 3]);
-        topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
-        CU_ASSERT_EQUAL(l.work.expert_rows, top_k * tokens); /* exactly K T */
-        l.work.expert_rows = 0;
-        topk_forward_naive(l.naive, l.x, &l.routes, l.experts, &l.work);
-        CU_ASSERT_EQUAL(l.work.expert_rows, experts * tokens);
+        topk_forward(&l.topk, l.y, l.x);
+        CU_ASSERT_EQUAL(l.topk.expert_rows, top_k * tokens); /* exactly K T */
+        l.topk.expert_rows = 0;
+        topk_forward_naive(&l.topk, l.naive, l.x);
+        CU_ASSERT_EQUAL(l.topk.expert_rows, experts * tokens);
         for (size_t i = 0; i < tokens * WIDTH; i++)
             CU_ASSERT_DOUBLE_EQUAL((double)l.y.at[i], (double)l.naive.at[i], 1e-5);
         layer_free(&l);
@@ -385,14 +388,14 @@ static void by_formula(void)
     struct layer l = layer_new(&r, 20, 6, 3, GATE_RENORM);
     struct ffn_trace trace = ffn_trace_new(1, HIDDEN);
     struct matrix one = matrix_new(1, WIDTH);
-    topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
+    topk_forward(&l.topk, l.y, l.x);
     for (size_t t = 0; t < 20; t++) {
         double want[WIDTH] = {0};
         for (size_t k = 0; k < 3; k++) {
             struct matrix row = {1, WIDTH, matrix_row(l.x, t)};
-            ffn_forward(&l.experts[routes_expert(&l.routes, t, k)], one, row, &trace);
+            ffn_forward(&l.topk.experts[routes_expert(&l.topk.routes, t, k)], one, row, &trace);
             for (size_t d = 0; d < WIDTH; d++)
-                want[d] += (double)matrix_row(l.routes.gate, t)[k] * (double)one.at[d];
+                want[d] += (double)matrix_row(l.topk.routes.gate, t)[k] * (double)one.at[d];
         }
         for (size_t d = 0; d < WIDTH; d++)
             CU_ASSERT_DOUBLE_EQUAL((double)matrix_row(l.y, t)[d], want[d], 1e-5);
@@ -406,10 +409,10 @@ static void one_expert_is_dense(void)
     struct random r = check_random();
     struct layer l = layer_new(&r, 12, 1, 1, GATE_SIGMOID);
     struct ffn_trace trace = ffn_trace_new(12, HIDDEN);
-    ffn_forward(&l.experts[0], l.naive, l.x, &trace);
+    ffn_forward(&l.topk.experts[0], l.naive, l.x, &trace);
     for (size_t g = 0; g < 3; g++) {
-        weigh(&l.routes, gates[g], l.z);
-        topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
+        weigh(&l.topk.routes, gates[g], l.topk.z);
+        topk_forward(&l.topk, l.y, l.x);
         CU_ASSERT(!memcmp(l.y.at, l.naive.at, 12 * WIDTH * sizeof(real)));
     }
     ffn_trace_free(&trace), layer_free(&l);
@@ -418,31 +421,36 @@ static void one_expert_is_dense(void)
 static void permuted_tokens(void)
 {
     struct random r = check_random();
-    struct layer a = layer_new(&r, 24, 6, 2, GATE_RENORM), b = layer_new(&r, 24, 6, 2, GATE_RENORM);
-    for (size_t t = 0; t < 24; t++) {
-        memcpy(matrix_row(b.x, t * 5 % 24), matrix_row(a.x, t), WIDTH * sizeof(real));
-        memcpy(matrix_row(b.z, t * 5 % 24), matrix_row(a.z, t), 6 * sizeof(real));
-    }
-    routes_select(&b.routes, b.z), weigh(&b.routes, GATE_RENORM, b.z);
-    topk_forward(a.y, a.x, &a.routes, a.experts, &a.work);
-    topk_forward(b.y, b.x, &b.routes, a.experts, &b.work);
+    struct layer l = layer_new(&r, 24, 6, 2, GATE_RENORM);
+    struct matrix moved = matrix_new(24, WIDTH), out = matrix_new(24, WIDTH);
+    size_t expert[48];
+    topk_route(&l.topk, l.x), topk_forward(&l.topk, l.y, l.x);
+    memcpy(expert, l.topk.routes.expert, sizeof expert);
+    for (size_t t = 0; t < 24; t++)
+        memcpy(matrix_row(moved, t * 5 % 24), matrix_row(l.x, t), WIDTH * sizeof(real));
+    topk_route(&l.topk, moved), topk_forward(&l.topk, out, moved);
     for (size_t t = 0; t < 24; t++) {
         for (size_t k = 0; k < 2; k++)
-            CU_ASSERT_EQUAL(routes_expert(&b.routes, t * 5 % 24, k), routes_expert(&a.routes, t, k));
-        CU_ASSERT(!memcmp(matrix_row(b.y, t * 5 % 24), matrix_row(a.y, t), WIDTH * sizeof(real)));
+            CU_ASSERT_EQUAL(routes_expert(&l.topk.routes, t * 5 % 24, k), expert[2 * t + k]);
+        CU_ASSERT(!memcmp(matrix_row(out, t * 5 % 24), matrix_row(l.y, t), WIDTH * sizeof(real)));
     }
-    layer_free(&a), layer_free(&b);
+    matrix_free(&moved), matrix_free(&out), layer_free(&l);
 }
 
-/* A NaN logit spoils its own token's output, and no other. */
+/* A NaN logit spoils its own token's output, and no other; a NaN in a token, too. */
 static void nan_is_seen(void)
 {
     struct random r = check_random();
     struct layer l = layer_new(&r, 6, 4, 2, GATE_RENORM);
-    matrix_row(l.z, 3)[1] = (real)NAN;
-    for (size_t g = 0; g < 3; g++) {
-        routes_select(&l.routes, l.z), weigh(&l.routes, gates[g], l.z);
-        topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
+    for (size_t g = 0; g < 6; g++) {
+        l.topk.gate = gates[g % 3];
+        if (g == 3) matrix_row(l.x, 3)[1] = (real)NAN;
+        topk_route(&l.topk, l.x);
+        if (g < 3) {
+            matrix_row(l.topk.z, 3)[1] = (real)NAN;
+            routes_fill(&l.topk.routes, gates[g], l.topk.p, l.topk.z);
+        }
+        topk_forward(&l.topk, l.y, l.x);
         for (size_t i = 0; i < 6 * WIDTH; i++)
             CU_ASSERT_EQUAL(!!isnan((double)l.y.at[i]), i / WIDTH == 3);
     }
@@ -541,22 +549,25 @@ static void padding_in_the_layer(void)
     struct random r = check_random();
     struct layer l = layer_new(&r, 8, 4, 2, GATE_RENORM);
     unsigned char valid[8] = {1, 1, 0, 1, 0, 0, 1, 1};
-    struct matrix all = matrix_new(8, WIDTH), a = matrix_new(8, 2), dy = check_matrix(&r, 8, WIDTH, 1);
-    topk_forward(all, l.x, &l.routes, l.experts, &l.work);
-    routes_mask(&l.routes, valid, NULL, NULL);
-    l.work.expert_rows = 0;
-    topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
-    CU_ASSERT_EQUAL(l.work.expert_rows, 2 * 5);
-    topk_forward_naive(l.naive, l.x, &l.routes, l.experts, &l.work);
-    topk_gate_slopes(a, dy, l.x, &l.routes, l.experts, &l.work);
+    struct matrix all = matrix_new(8, WIDTH), dy = check_matrix(&r, 8, WIDTH, 1);
+    struct router grad = {matrix_new(WIDTH, 4)};
+    topk_forward(&l.topk, all, l.x);
+    topk_backward(&l.topk, &grad, dy, l.x); /* what it leaves is not read again */
+    routes_mask(&l.topk.routes, valid, NULL, NULL);
+    l.topk.expert_rows = 0;
+    topk_forward(&l.topk, l.y, l.x);
+    CU_ASSERT_EQUAL(l.topk.expert_rows, 2 * 5);
+    topk_forward_naive(&l.topk, l.naive, l.x);
+    topk_backward(&l.topk, &grad, dy, l.x);
     for (size_t t = 0; t < 8; t++) {
         for (size_t d = 0; d < WIDTH; d++) {
             CU_ASSERT_EQUAL(matrix_row(l.y, t)[d], valid[t] ? matrix_row(all, t)[d] : 0);
             CU_ASSERT(valid[t] || matrix_row(l.naive, t)[d] == 0);
         }
-        CU_ASSERT((matrix_row(a, t)[0] != 0) == valid[t]);
+        CU_ASSERT((matrix_row(l.topk.dgate, t)[0] != 0) == valid[t]);
+        for (size_t e = 0; e < 4; e++) CU_ASSERT(valid[t] || matrix_row(l.topk.dz, t)[e] == 0);
     }
-    matrix_free(&all), matrix_free(&a), matrix_free(&dy), layer_free(&l);
+    matrix_free(&all), matrix_free(&dy), router_free(&grad), layer_free(&l);
 }
 
 /* ---- What is kept ---- */
@@ -699,16 +710,18 @@ static void gradients(void)
     }
 }
 
-/* From the logits through the gates and the experts to a sum of outputs. */
-struct through { struct layer *layer; enum routes_gate gate; struct matrix dy; };
+/* From the router's matrix through logits, gates and experts to a sum of outputs;
+ * the choices are held fixed. */
+struct through { struct layer *layer; struct matrix dy; };
 
 static double layer_loss(void *context)
 {
     struct through *c = context;
-    struct layer *l = c->layer;
-    weigh(&l->routes, c->gate, l->z);
-    topk_forward(l->y, l->x, &l->routes, l->experts, &l->work);
-    return row_dot(l->y.at, c->dy.at, l->y.rows * l->y.cols);
+    struct topk *t = &c->layer->topk;
+    router_forward(&t->router, t->z, c->layer->x);
+    weigh(&t->routes, t->gate, t->z);
+    topk_forward(t, c->layer->y, c->layer->x);
+    return row_dot(c->layer->y.at, c->dy.at, c->dy.rows * c->dy.cols);
 }
 
 static void layer_gradients(void)
@@ -717,13 +730,14 @@ static void layer_gradients(void)
     for (int round = 0; round < 30; round++) {
         size_t experts = 2 + random_below(&r, 5), top_k = 1 + random_below(&r, experts);
         struct layer l = layer_new(&r, 4, experts, top_k, gates[round % 3]);
-        struct matrix a = matrix_new(4, top_k), dz = matrix_new(4, experts);
-        struct through c = {&l, gates[round % 3], check_matrix(&r, 4, WIDTH, 1)};
-        topk_gate_slopes(a, c.dy, l.x, &l.routes, l.experts, &l.work);
-        weigh_back(&l.routes, c.gate, dz, a, l.z);
-        int zero = top_k == 1 && c.gate != GATE_SOFTMAX;
-        CU_ASSERT(zero || check_gradient(4 * experts, l.z.at, dz.at, layer_loss, &c) < 1e-6);
-        matrix_free(&a), matrix_free(&dz), matrix_free(&c.dy), layer_free(&l);
+        struct through c = {&l, check_matrix(&r, 4, WIDTH, 1)};
+        struct router grad = {matrix_new(WIDTH, experts)};
+        topk_route(&l.topk, l.x);
+        topk_backward(&l.topk, &grad, c.dy, l.x);
+        int zero = top_k == 1 && l.topk.gate != GATE_SOFTMAX;
+        CU_ASSERT(zero ? matrix_squares(grad.w) == 0
+                  : check_gradient(WIDTH * experts, l.topk.router.w.at, grad.w.at, layer_loss, &c) < 1e-6);
+        router_free(&grad), matrix_free(&c.dy), layer_free(&l);
     }
 }
 
@@ -758,6 +772,6 @@ SUITE(3) {
     check_case("one renormalized expert teaches nothing", top_one_hears_nothing);
 #ifdef REAL_DOUBLE
     check_case("gradients of the gates, by differences", gradients);
-    check_case("from the output to the logits, by differences", layer_gradients);
+    check_case("the router's gradient, from the output, by differences", layer_gradients);
 #endif
 }

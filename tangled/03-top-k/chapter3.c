@@ -4,7 +4,6 @@
 #include "hand.h"
 #include "print.h"
 #include "program.h"
-#include "router.h"
 #include "topk.h"
 
 extern const struct lesson_table lessons3;
@@ -31,11 +30,8 @@ static const struct args_option options[] = {
 };
 
 static char text[100001];
-static struct matrix x, z, p, y; /* [T, D] [T, E] [T, E] [T, D] */
-static struct router router;
-static struct ffn *ffns; /* E experts */
-static struct routes routes;
-static struct topk_work work;
+static struct matrix x, y; /* [T, D] */
+static struct topk layer;
 static struct matrix hand_z;
 static struct routes hand_soft, hand_renorm; /* K = 2 */
 
@@ -61,10 +57,10 @@ static const struct program_value known[] = {
 static void run_layers(void)
 {
     struct matrix naive = matrix_new(y.rows, y.cols);
-    topk_forward(y, x, &routes, ffns, &work);
-    rows = work.expert_rows, work.expert_rows = 0;
-    topk_forward_naive(naive, x, &routes, ffns, &work);
-    naive_rows = work.expert_rows;
+    topk_forward(&layer, y, x);
+    rows = layer.expert_rows, layer.expert_rows = 0;
+    topk_forward_naive(&layer, naive, x);
+    naive_rows = layer.expert_rows;
     for (size_t i = 0; i < y.rows * y.cols; i++)
         difference = fmax(difference,
                           fabs((double)(y.at[i] - naive.at[i])));
@@ -73,17 +69,12 @@ static void run_layers(void)
 
 static void measure_gradient(void)
 {
-    struct matrix dy = matrix_new(tokens, x.cols);
-    struct matrix a = matrix_new(tokens, top_k);
-    struct matrix dz = matrix_new(tokens, experts);
+    struct matrix dy = matrix_new(y.rows, y.cols);
     struct router grad = {matrix_new(x.cols, experts)};
     for (size_t i = 0; i < dy.rows * dy.cols; i++) dy.at[i] = 1;
-    topk_gate_slopes(a, dy, x, &routes, ffns, &work);
-    routes_weigh_backward(&routes, (enum routes_gate)gate, dz, a, z, p);
-    router_backward(&router, &grad, NULL, dz, x);
+    topk_backward(&layer, &grad, dy, x);
     gradient_norm = sqrt(matrix_squares(grad.w));
-    matrix_free(&dy), matrix_free(&a), matrix_free(&dz);
-    router_free(&grad);
+    matrix_free(&dy), router_free(&grad);
 }
 
 static void route_by_hand(void)
@@ -102,22 +93,26 @@ static void route_by_hand(void)
     matrix_free(&soft);
 }
 
-static int prepare(void)
+static struct topk make_layer(size_t kept_experts, double variance)
 {
     struct random r = random_seeded(seed);
+    struct topk made = topk_new((struct topk_sizes){tokens,
+        CHARLM_WIDTH, CHARLM_HIDDEN, experts, kept_experts},
+        (enum routes_gate)gate, variance, &r);
+    topk_route(&made, x);
+    return made;
+}
+
+static int prepare(void)
+{
     struct charlm model = charlm_trained(seed);
-    router = router_new(CHARLM_WIDTH, experts, scale, &r);
-    ffns = topk_experts_new(experts, CHARLM_WIDTH, CHARLM_HIDDEN, &r);
-    work = topk_work_new(tokens, CHARLM_WIDTH, CHARLM_HIDDEN);
-    x = matrix_new(tokens, CHARLM_WIDTH), z = matrix_new(tokens, experts);
-    y = matrix_new(tokens, CHARLM_WIDTH), p = matrix_new(tokens, experts);
-    routes = routes_new(tokens, experts, top_k);
+    x = matrix_new(tokens, CHARLM_WIDTH);
+    y = matrix_new(tokens, CHARLM_WIDTH);
     charlm_text(text, tokens + 1, seed);
     charlm_vectors(&model, x, text);
     charlm_free(&model);
-    router_forward(&router, z, x);
-    routes_fill(&routes, (enum routes_gate)gate, p, z);
-    kept = routes_kept(&routes, p), discarded = 1 - kept;
+    layer = make_layer(top_k, scale);
+    kept = routes_kept(&layer.routes, layer.p), discarded = 1 - kept;
     run_layers(), measure_gradient(), route_by_hand();
     idle = (double)experts - (double)rows / (double)tokens;
     uint64_t one = ffn_parameters(CHARLM_WIDTH, CHARLM_HIDDEN);
@@ -130,19 +125,13 @@ static void print_kept_mass(FILE *out)
     static const double scales[] = {0.1, 1, 10};
     fprintf(out, "# K\tscale 0.1\tscale 1\tscale 10\n");
     for (size_t k = 1; k <= experts; k++) {
-        struct routes r = routes_new(tokens, experts, k);
         fprintf(out, "%zu", k);
         for (size_t i = 0; i < 3; i++) {
-            struct random random = random_seeded(seed);
-            struct router other = router_new(x.cols, experts, scales[i],
-                                             &random);
-            router_forward(&other, z, x);
-            routes_fill(&r, GATE_SOFTMAX, p, z);
-            fprintf(out, "\t%.6g", routes_kept(&r, p));
-            router_free(&other);
+            struct topk other = make_layer(k, scales[i]);
+            fprintf(out, "\t%.6g", routes_kept(&other.routes, other.p));
+            topk_free(&other);
         }
         fprintf(out, "\n");
-        routes_free(&r);
     }
 }
 
@@ -151,7 +140,7 @@ static void print_rows(FILE *out)
     fprintf(out, "# token\texpert\tgate\tcharacter\n");
     for (size_t i = 0; i < 8 * top_k && i < tokens * top_k; i++)
         fprintf(out, "%zu\t%zu\t%.6g\t%s\n", i / top_k,
-                routes.expert[i], (double)routes.gate.at[i],
+                layer.routes.expert[i], (double)layer.routes.gate.at[i],
                 print_char(text[i / top_k]));
 }
 
@@ -179,7 +168,7 @@ static void print_routes(FILE *out)
     print_part(out, "The routing table, first tokens: expert and gate");
     for (size_t t = 0; t < tokens && t < 12; t++) {
         fprintf(out, "    %-3s", print_char(text[t]));
-        print_route(out, &routes, t), fprintf(out, "\n");
+        print_route(out, &layer.routes, t), fprintf(out, "\n");
     }
 }
 
@@ -192,7 +181,7 @@ static void print_run(FILE *out)
     for (size_t e = 0; e < experts && e < 16; e++) {
         size_t own = 0;
         for (size_t i = 0; i < tokens * top_k; i++)
-            own += routes.expert[i] == e;
+            own += layer.routes.expert[i] == e;
         fprintf(out, "    %3zu %6zu ", e, own);
         print_bar(out, (double)own / (double)tokens, 40);
         fprintf(out, "|\n");

@@ -2,129 +2,139 @@
 #include "stop.h"
 #include "topk.h"
 
-static size_t gather(struct topk_work *work, struct matrix x,
-                     const struct routes *routes, size_t expert)
+void topk_route(struct topk *layer, struct matrix x)
 {
+    router_forward(&layer->router, layer->z, x);
+    routes_fill(&layer->routes, layer->gate, layer->p, layer->z);
+}
+
+static size_t gather(struct topk *layer, struct matrix x, size_t expert)
+{
+    const struct routes *routes = &layer->routes;
     size_t rows = 0;
     for (size_t t = 0; t < x.rows; t++)
         for (size_t k = 0; k < routes->top_k; k++)
             if (routes_expert(routes, t, k) == expert) {
-                work->token[rows] = t, work->choice[rows] = k;
-                row_copy(matrix_row(work->in, rows++), matrix_row(x, t),
-                         x.cols);
+                layer->token[rows] = t, layer->choice[rows] = k;
+                row_copy(matrix_row(layer->in, rows++),
+                         matrix_row(x, t), x.cols);
             }
     return rows;
 }
 
-static void run_expert(const struct ffn *expert, struct topk_work *work,
-                       size_t rows)
+static void run_expert(struct topk *layer, size_t expert, size_t rows)
 {
-    struct ffn_trace trace = {matrix_rows(work->trace.pre, 0, rows),
-                              matrix_rows(work->trace.hidden, 0, rows),
-                              matrix_rows(work->trace.dpre, 0, rows)};
-    ffn_forward(expert, matrix_rows(work->out, 0, rows),
-                matrix_rows(work->in, 0, rows), &trace);
-    work->expert_rows += rows;
+    struct ffn_trace trace = {matrix_rows(layer->trace.pre, 0, rows),
+                              matrix_rows(layer->trace.hidden, 0, rows),
+                              matrix_rows(layer->trace.dpre, 0, rows)};
+    ffn_forward(&layer->experts[expert],
+                matrix_rows(layer->out, 0, rows),
+                matrix_rows(layer->in, 0, rows), &trace);
+    layer->expert_rows += rows;
 }
 
-static void combine(struct matrix y, const struct topk_work *work,
-                    const struct routes *routes, size_t rows)
+static void combine(struct matrix y, const struct topk *layer,
+                    size_t rows)
 {
     for (size_t r = 0; r < rows; r++) {
-        size_t t = work->token[r];
-        real g = matrix_row(routes->gate, t)[work->choice[r]];
-        row_add(matrix_row(y, t), g, matrix_row(work->out, r), y.cols);
+        size_t t = layer->token[r];
+        real g = matrix_row(layer->routes.gate, t)[layer->choice[r]];
+        row_add(matrix_row(y, t), g, matrix_row(layer->out, r), y.cols);
     }
 }
 
-static void start(struct matrix y, struct matrix x,
-                  const struct routes *routes)
+static void expect_rows(const struct topk *layer, struct matrix y,
+                        struct matrix x)
 {
-    matrix_expect(x, routes->tokens, x.cols, "x [T, D]");
-    matrix_expect(y, x.rows, x.cols, "y [T, D]");
+    matrix_expect(x, layer->in.rows, layer->in.cols, "x [T, D]");
+    matrix_expect(y, x.rows, x.cols, "y or dy [T, D]");
+}
+
+void topk_forward(struct topk *layer, struct matrix y, struct matrix x)
+{
+    expect_rows(layer, y, x);
     matrix_clear(y);
-}
-
-void topk_forward(struct matrix y, struct matrix x,
-                  const struct routes *routes,
-                  const struct ffn *experts, struct topk_work *work)
-{
-    start(y, x, routes);
-    for (size_t e = 0; e < routes->experts; e++) {
-        size_t rows = gather(work, x, routes, e);
-        run_expert(&experts[e], work, rows);
-        combine(y, work, routes, rows);
+    for (size_t e = 0; e < layer->routes.experts; e++) {
+        size_t rows = gather(layer, x, e);
+        run_expert(layer, e, rows);
+        combine(y, layer, rows);
     }
 }
 
-void topk_forward_naive(struct matrix y, struct matrix x,
-                        const struct routes *routes,
-                        const struct ffn *experts,
-                        struct topk_work *work)
+void topk_forward_naive(struct topk *layer, struct matrix y,
+                        struct matrix x)
 {
-    start(y, x, routes);
-    for (size_t t = 0; t < x.rows; t++)
-        row_copy(matrix_row(work->in, t), matrix_row(x, t), x.cols);
+    const struct routes *routes = &layer->routes;
+    expect_rows(layer, y, x);
+    matrix_clear(y);
+    row_copy(layer->in.at, x.at, x.rows * x.cols);
     for (size_t e = 0; e < routes->experts; e++) {
-        run_expert(&experts[e], work, x.rows);
+        run_expert(layer, e, x.rows);
         for (size_t i = 0; i < x.rows * routes->top_k; i++)
             if (routes->expert[i] == e)
                 row_add(matrix_row(y, i / routes->top_k),
                         routes->gate.at[i],
-                        matrix_row(work->out, i / routes->top_k),
+                        matrix_row(layer->out, i / routes->top_k),
                         y.cols);
     }
 }
 
-void topk_gate_slopes(struct matrix dgate, struct matrix dy,
-                      struct matrix x, const struct routes *routes,
-                      const struct ffn *experts,
-                      struct topk_work *work)
+static void gate_slopes(struct topk *layer, struct matrix dy,
+                        struct matrix x)
 {
-    matrix_expect(x, routes->tokens, x.cols, "x [T, D]");
-    matrix_expect(dy, x.rows, x.cols, "dy [T, D]");
-    matrix_expect(dgate, x.rows, routes->top_k, "dgate [T, K]");
-    matrix_clear(dgate);
-    for (size_t e = 0; e < routes->experts; e++) {
-        size_t rows = gather(work, x, routes, e);
-        run_expert(&experts[e], work, rows);
+    matrix_clear(layer->dgate);
+    for (size_t e = 0; e < layer->routes.experts; e++) {
+        size_t rows = gather(layer, x, e);
+        run_expert(layer, e, rows);
         for (size_t r = 0; r < rows; r++) {
-            size_t t = work->token[r];
-            matrix_row(dgate, t)[work->choice[r]] = (real)row_dot(
-                matrix_row(dy, t), matrix_row(work->out, r), x.cols);
+            size_t t = layer->token[r];
+            matrix_row(layer->dgate, t)[layer->choice[r]] =
+                (real)row_dot(matrix_row(dy, t),
+                              matrix_row(layer->out, r), x.cols);
         }
     }
 }
 
-struct topk_work topk_work_new(size_t tokens, size_t width,
-                               size_t hidden)
+void topk_backward(struct topk *layer, struct router *grad,
+                   struct matrix dy, struct matrix x)
 {
-    return (struct topk_work){
-        .token = room(tokens, sizeof(size_t)),
-        .choice = room(tokens, sizeof(size_t)),
-        .in = matrix_new(tokens, width),
-        .out = matrix_new(tokens, width),
-        .trace = ffn_trace_new(tokens, hidden)};
+    expect_rows(layer, dy, x);
+    gate_slopes(layer, dy, x);
+    routes_weigh_backward(&layer->routes, layer->gate, layer->dz,
+                          layer->dgate, layer->z, layer->p);
+    router_backward(&layer->router, grad, NULL, layer->dz, x);
 }
 
-void topk_work_free(struct topk_work *work)
+struct topk topk_new(struct topk_sizes s, enum routes_gate gate,
+                     double scale, struct random *random)
 {
-    free(work->token), free(work->choice);
-    matrix_free(&work->in), matrix_free(&work->out);
-    ffn_trace_free(&work->trace);
+    struct topk layer = {
+        .gate = gate,
+        .router = router_new(s.width, s.experts, scale, random),
+        .experts = room(s.experts, sizeof(struct ffn)),
+        .routes = routes_new(s.tokens, s.experts, s.top_k),
+        .z = matrix_new(s.tokens, s.experts),
+        .p = matrix_new(s.tokens, s.experts),
+        .dz = matrix_new(s.tokens, s.experts),
+        .dgate = matrix_new(s.tokens, s.top_k),
+        .token = room(s.tokens, sizeof(size_t)),
+        .choice = room(s.tokens, sizeof(size_t)),
+        .in = matrix_new(s.tokens, s.width),
+        .out = matrix_new(s.tokens, s.width),
+        .trace = ffn_trace_new(s.tokens, s.hidden)};
+    for (size_t e = 0; e < s.experts; e++)
+        layer.experts[e] = ffn_new(s.width, s.hidden, FFN_RELU, random);
+    return layer;
 }
 
-struct ffn *topk_experts_new(size_t experts, size_t width,
-                             size_t hidden, struct random *random)
+void topk_free(struct topk *layer)
 {
-    struct ffn *made = room(experts, sizeof *made);
-    for (size_t e = 0; e < experts; e++)
-        made[e] = ffn_new(width, hidden, FFN_RELU, random);
-    return made;
-}
-
-void topk_experts_free(struct ffn *experts, size_t count)
-{
-    for (size_t e = 0; e < count; e++) ffn_free(&experts[e]);
-    free(experts);
+    for (size_t e = 0; e < layer->routes.experts; e++)
+        ffn_free(&layer->experts[e]);
+    free(layer->experts), free(layer->token), free(layer->choice);
+    router_free(&layer->router), routes_free(&layer->routes);
+    matrix_free(&layer->z), matrix_free(&layer->p);
+    matrix_free(&layer->dz), matrix_free(&layer->dgate);
+    matrix_free(&layer->in), matrix_free(&layer->out);
+    ffn_trace_free(&layer->trace);
 }

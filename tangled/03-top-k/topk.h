@@ -1,40 +1,43 @@
 #ifndef TOPK_H
 #define TOPK_H
-/* Run the chosen experts and combine what they say. T tokens, D model
+/* A layer whose experts run only if they are chosen. T tokens, D model
  * width, H hidden width, E experts, K experts chosen per token. */
 #include "ffn.h"
+#include "router.h"
 #include "routes.h"
 
-/* Room for one expert's rows; made once. expert_rows counts the rows
- * that experts have computed since it was last set to 0. */
-struct topk_work {
-    size_t *token, *choice, expert_rows; /* [T] each; a count */
-    struct matrix in, out;               /* [T, D] */
-    struct ffn_trace trace;              /* [T, H] */
+struct topk_sizes { size_t tokens, width, hidden, experts, top_k; };
+
+struct topk {
+    enum routes_gate gate;
+    struct router router;    /* [D, E] */
+    struct ffn *experts;     /* E of them */
+    struct routes routes;    /* [T, K] */
+    struct matrix z, p;      /* [T, E]: logits, their softmax */
+    struct matrix dz, dgate; /* [T, E] [T, K]: slopes of the loss */
+    size_t expert_rows;      /* computed since it was last set to 0 */
+    size_t *token, *choice;  /* [T]: where one expert's rows are from */
+    struct matrix in, out;   /* [T, D]: these rows, and its output */
+    struct ffn_trace trace;
 };
-struct topk_work topk_work_new(size_t tokens, size_t width,
-                               size_t hidden);
-void topk_work_free(struct topk_work *work);
 
-/* Experts of one size, freshly drawn. */
-struct ffn *topk_experts_new(size_t experts, size_t width,
-                             size_t hidden, struct random *random);
-void topk_experts_free(struct ffn *experts, size_t count);
+/* An untrained layer and its room; scale is that of router_new. */
+struct topk topk_new(struct topk_sizes sizes, enum routes_gate gate,
+                     double scale, struct random *random);
+void topk_free(struct topk *layer);
 
-/* y [T, D] = sum over each token's choices of gate * expert(x [T, D]);
- * E experts. The naive one runs every expert on every token. */
-void topk_forward(struct matrix y, struct matrix x,
-                  const struct routes *routes,
-                  const struct ffn *experts, struct topk_work *work);
-void topk_forward_naive(struct matrix y, struct matrix x,
-                        const struct routes *routes,
-                        const struct ffn *experts,
-                        struct topk_work *work);
+/* Route x [T, D]: logits, softmax, choices and gates. */
+void topk_route(struct topk *layer, struct matrix x);
 
-/* dgate [T, K] from dy [T, D]: the slope of the loss in each gate. */
-void topk_gate_slopes(struct matrix dgate, struct matrix dy,
-                      struct matrix x, const struct routes *routes,
-                      const struct ffn *experts,
-                      struct topk_work *work);
+/* y [T, D] = sum over each token's choices of gate * expert(x [T, D]).
+ * The naive one runs every expert on every token. */
+void topk_forward(struct topk *layer, struct matrix y, struct matrix x);
+void topk_forward_naive(struct topk *layer, struct matrix y,
+                        struct matrix x);
+
+/* From dy [T, D]: the slopes of the gates and of the logits, and the
+ * router's gradient. Runs the chosen experts once more. */
+void topk_backward(struct topk *layer, struct router *grad,
+                   struct matrix dy, struct matrix x);
 
 #endif
