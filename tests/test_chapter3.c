@@ -49,7 +49,9 @@ static void both_sides_of_a_half(void)
         size_t sum = 0;
         most += d.kept < 0.5;
         CU_ASSERT(fabs(d.kept - 0.5) > 0.04);
-        CU_ASSERT_DOUBLE_EQUAL(lessons3.rows[2].solve(seed).value[0], 1 - d.kept, 1e-12);
+        struct lesson_problem problem = lesson_make(&lessons3.rows[2], seed);
+        CU_ASSERT_DOUBLE_EQUAL(problem.right.value[0], 1 - d.kept, 1e-12);
+        lesson_free(&problem);
         for (size_t e = 0; e < DRAWN_SIX; e++) {
             sum += d.n[e];
             for (size_t f = 0; f < e; f++) CU_ASSERT(d.out[e] != d.out[f]);
