@@ -150,6 +150,7 @@ for (const width of [390, 1440])
       const second = await open('02-router.html', { viewport: { width, height: 900 }, colorScheme })
       await second.page.evaluate((id) => { location.hash = 'lesson-' + id }, X)
       const lines = exported.split('\n')
+      second.page.on('filechooser', () => {})         // heard from now on, not from when it is waited for
       await second.page.evaluate((text) => localStorage.setItem('predictions', text), lines[1] + '\n')
       await tab(second.page, onButton('Your predictions'))
       await second.page.keyboard.press('Enter')
