@@ -226,6 +226,15 @@ function card(section) {
     make('p', { class: 'do' }, again, ' ', mine)))
   const controls = choices.length ? choices : [field]
 
+  // The lesson's number in the C, if that poses what the page does.
+  let number = -1
+  function numberIn(c) {
+    if (number >= 0) return number
+    const found = c.number(id)
+    if (found < 0 || c.pose(found, BOOK).given.join('\n') !== asWoven)
+      throw Error('lessons.js is of another edition of the book')
+    return number = found
+  }
   // Words for the reader; the last ones may be right or not.
   function tell(words, how = '') {
     verdict.className = 'verdict ' + how
@@ -263,7 +272,7 @@ function card(section) {
     return working((c) => {
       let next = seed
       while (next === seed || next === BOOK) next = 1 + Math.floor(999999 * Math.random())
-      pose(next, c.pose(c.number(id), next).given.join('\n'))
+      pose(next, c.pose(numberIn(c), next).given.join('\n'))
       judged = false
       verify.hidden = false
       again.textContent = 'Other numbers'
@@ -282,7 +291,7 @@ function card(section) {
     const chosen = choices.find((choice) => choice.checked)
     const answer = choices.length ? chosen?.value ?? '' : field.value
     return working((c) => {
-      const lesson = c.number(id)
+      const lesson = numberIn(c)
       c.pose(lesson, seed)
       const { heard, why } = c.read(lesson, answer)
       if (heard === 'again') return setTimeout(poseAnew)
@@ -324,8 +333,7 @@ function card(section) {
   again.addEventListener('click', poseAnew)
   mine.addEventListener('click', show)
   form.addEventListener('focusin', () => ask((c) => {
-    if (c.number(id) < 0) throw Error('lessons.js is of another edition of the book')
-    example.textContent = c.example(c.number(id))
+    example.textContent = c.example(numberIn(c))
   }).catch(failed), { once: true })
 }
 

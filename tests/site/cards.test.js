@@ -326,13 +326,14 @@ test('commands that the terminal knows work in the field', async () => {
 
 test('where the lessons cannot be loaded, the card is one to be read, and says why', async () => {
   for (const [lessons, why] of [[null, 'lessons.js is missing'], ["var wtgLessons = 'AGFzbQEAAAA='", ''],
-    ["var wtgLessons = '<b>'", ''], ['', ''], ['lessons.js is of another edition', 'lessons.js is of another edition']]) {
+    ["var wtgLessons = '<b>'", ''], ['', ''], [['data-lesson="', 'data-lesson="9'], 'lessons.js is of another edition'],
+    [[one.given[0], one.given[0] + ' 1'], 'lessons.js is of another edition']]) {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'cards-'))
     for (const name of ['02-router.html', 'book.js', 'cards.js', 'lessons.js', 'style.css'])
       fs.copyFileSync(path.join(site, name), path.join(folder, name))
     if (lessons === null) fs.rmSync(path.join(folder, 'lessons.js'))
-    else if (lessons === why) fs.writeFileSync(path.join(folder, '02-router.html'),
-      fs.readFileSync(path.join(folder, '02-router.html'), 'utf8').replace(`data-lesson="${A}"`, 'data-lesson="2.99"'))
+    else if (Array.isArray(lessons)) fs.writeFileSync(path.join(folder, '02-router.html'),
+      fs.readFileSync(path.join(folder, '02-router.html'), 'utf8').replaceAll(...lessons))
     else fs.writeFileSync(path.join(folder, 'lessons.js'), lessons)
     const { page, close } = await open(path.relative(site, path.join(folder, '02-router.html')))
     const here = page.locator(`[id="lesson-${A}"]`)
@@ -353,6 +354,26 @@ test('without JavaScript a card has its question, hints and answer, and no form'
     await here.locator('.answer > summary').click()
     assert(await here.locator('.answer pre').isVisible())
   }
+  await close()
+  assert.deepEqual(trouble, [])
+})
+
+test('on paper a card has its options and its answer; asked anew, what was judged', async () => {
+  const { page, trouble, close } = await open('02-router.html', { viewport: { width: 700, height: 900 } })
+  const shown = async (id) => {
+    await page.emulateMedia({ media: 'print' })
+    const parts = await Promise.all(['.options', '.answer', '.judged', '.predict'].map(async (part) =>
+      await card(page, id).locator(part).isVisible() ? part : ''))
+    await page.emulateMedia({ media: 'screen' })
+    return parts.filter(Boolean)
+  }
+  assert.deepEqual(await shown(X), ['.options', '.answer'])
+  await card(page, X).getByRole('button', { name: 'Other numbers' }).click()
+  await verdict(page, X, 'New numbers')
+  await card(page, X).locator('input').first().check()
+  await card(page, X).getByRole('button', { name: 'Verify' }).click()
+  await verdict(page, X, 'You said')
+  assert.deepEqual(await shown(X), ['.options', '.judged'])
   await close()
   assert.deepEqual(trouble, [])
 })
