@@ -479,23 +479,39 @@ static void forms(void)
         }
 }
 
+/* What a batch scores depends on what is counted: each pair, one way and the other. */
+static void two_ways(void)
+{
+    struct charlm model = charlm_trained(LESSON_BOOK_SEED);
+    struct cases_pair pair[CASES_PAIRS];
+    cases_pairs(pair, 8, &model);
+    double own = exp(3) / (exp(3) + 7), rest = (1 - own) / 7; /* of a token that leans by 3 */
+    CU_ASSERT(pair[0].loss[1] > 1 && pair[0].loss[1] < pair[0].loss[0]); /* sigmoids are flatter */
+    CU_ASSERT(pair[1].loss[1] < pair[1].loss[0] - 0.5);                  /* padding looks like collapse */
+    CU_ASSERT_DOUBLE_EQUAL(pair[2].loss[0], 8 * own, 1e-5);
+    CU_ASSERT_DOUBLE_EQUAL(pair[3].loss[0], 2 * (own + 3 * rest), 1e-5);
+    CU_ASSERT_DOUBLE_EQUAL(pair[2].loss[1], 1, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(pair[3].loss[1], 1, 1e-6);
+    charlm_free(&model);
+}
+
 /* Balanced runs stay even, and what the tokens share makes the others collapse. */
 static void collapses(void)
 {
     struct charlm model = charlm_trained(LESSON_BOOK_SEED);
-    struct collapse_options o = {8, 1, 300, 0, 0, 0, 0};
+    struct collapse_options o = {8, 1, 300, 0, collapse_balances[0]};
     double apart = collapse_repeat(&o, &model, 1, 2, NULL).mean;
     o.common = 3;
     struct collapse_runs shared = collapse_repeat(&o, &model, 1, 2, NULL);
     CU_ASSERT(shared.mean < 3 && apart > 5);
     CU_ASSERT(shared.least <= shared.mean && shared.mean <= shared.most && shared.top > 0.5);
     double curve[300 / COLLAPSE_EVERY] = {0};
-    o.alpha = 0.1;
+    o.balance = collapse_balances[2];
     CU_ASSERT(collapse_repeat(&o, &model, 1, 2, curve).mean > 7);
     for (size_t i = 0; i < 300 / COLLAPSE_EVERY; i++) CU_ASSERT(curve[i] >= 1 && curve[i] < 8.0001);
-    o.alpha = 0, o.bias_rate = 0.01;
+    o.balance = collapse_balances[4];
     CU_ASSERT(collapse_repeat(&o, &model, 1, 1, NULL).mean > 7.5);
-    o.bias_rate = 0, o.entropy = 0.1;
+    o.balance = collapse_balances[3];
     CU_ASSERT(collapse_repeat(&o, &model, 1, 2, NULL).mean > shared.mean);
     CU_ASSERT(isnan(collapse_repeat(&o, &model, 1, 0, NULL).mean));
     charlm_free(&model);
@@ -655,6 +671,7 @@ SUITE(4) {
     check_case("scores are those of the gate", own_scores);
     check_case("halves with the global load have the whole's slopes", halves);
     check_case("four forms, even and collapsed, for every K", forms);
+    check_case("one batch counted in two ways", two_ways);
     check_case("what tokens share makes a router collapse", collapses);
     check_case("no tokens, no loss", no_tokens);
     check_case("shares that are none are refused", bad_shares);

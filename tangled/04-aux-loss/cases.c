@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "balance.h"
 #include "cases.h"
+#include "hand.h"
 #include "router.h"
 #include "softmax.h"
 #include "stop.h"
@@ -58,18 +59,20 @@ struct matrix cases_collapsed(size_t experts, size_t top_k)
 void cases_forms(struct cases_form form[CASES_FORMS], size_t experts,
                  size_t top_k)
 {
-    struct { void (*f)(double *, const struct routes *); double times; }
-    ways[CASES_FORMS] = {
-        {balance_load, 1}, {balance_first, 1},
-        {balance_first, 1 / (double)(experts * experts)},
-        {balance_chosen, 1}};
+    static const struct { const char *name;
+        void (*f)(double *, const struct routes *); } forms[] = {
+        {"f over K T", balance_load},
+        {"first choices", balance_first},
+        {"the same, 1/E", balance_first},
+        {"f over T", balance_chosen}};
     for (size_t i = 0; i < CASES_FORMS; i++) {
-        struct cases_way way = {ways[i].f, GATE_SOFTMAX, NULL};
+        struct cases_way way = {forms[i].f, GATE_SOFTMAX, NULL};
         struct matrix even = matrix_new(64, experts);
         struct matrix collapsed = cases_collapsed(experts, top_k);
-        form[i].even = ways[i].times * cases_loss(even, top_k, way);
-        form[i].collapse = ways[i].times * cases_loss(collapsed, top_k,
-                                                      way);
+        double times = i == 2 ? 1 / (double)(experts * experts) : 1;
+        form[i].name = forms[i].name;
+        form[i].even = times * cases_loss(even, top_k, way);
+        form[i].collapse = times * cases_loss(collapsed, top_k, way);
     }
 }
 
@@ -90,16 +93,19 @@ struct matrix cases_half_idle(size_t experts)
     return z;
 }
 
-void cases_push(double *f, double *p, double *move,
-                struct matrix logits)
+void cases_push(double *f, double *p, double *move, size_t experts,
+                int which)
 {
-    struct matrix dz = matrix_new(logits.rows, logits.cols);
-    struct matrix s = matrix_new(logits.rows, logits.cols);
-    cases_count(f, p, logits, 1, cases_book);
-    softmax_rows(s, NULL, logits);
-    balance_loss_backward(dz, s, 1, f, -1);
-    balance_mean(move, dz, dz.rows);
-    matrix_free(&dz), matrix_free(&s);
+    size_t tokens = 2 * experts, run = which ? tokens : 1;
+    struct matrix dz = matrix_new(tokens, experts);
+    struct matrix z = which == 2
+        ? cases_mixed(experts, 0, 1, experts + 1)
+        : cases_leaning(tokens, experts, run, 2);
+    cases_count(f, p, z, 1, cases_book);
+    softmax_rows(z, NULL, z);
+    balance_loss_backward(dz, z, 1, f, -1);
+    balance_mean(move, dz, tokens);
+    matrix_free(&dz), matrix_free(&z);
 }
 
 struct matrix cases_leaning(size_t tokens, size_t experts, size_t run,
@@ -122,6 +128,7 @@ static double loss_of_parts(struct matrix z, size_t parts)
 
 enum { TEXT = 256, SEQUENCE = 32, REAL = 16 };
 
+/* route sample text */
 static struct matrix text_logits(const struct charlm *model,
                                  size_t experts, int padded)
 {
@@ -141,7 +148,7 @@ static struct matrix text_logits(const struct charlm *model,
 }
 
 void cases_pairs(struct cases_pair pair[CASES_PAIRS], size_t experts,
-                 size_t top_k, const struct charlm *model)
+                 const struct charlm *model)
 {
     unsigned char valid[TEXT];
     struct matrix text = text_logits(model, experts, 0);
@@ -151,14 +158,26 @@ void cases_pairs(struct cases_pair pair[CASES_PAIRS], size_t experts,
     for (size_t t = 0; t < TEXT; t++) valid[t] = t % SEQUENCE < REAL;
     sigmoids.gate = GATE_SIGMOID, masked.valid = valid;
     pair[0] = (struct cases_pair){{"P of a softmax", "of sigmoids"},
-        {loss_of(text, top_k, cases_book),
-         loss_of(text, top_k, sigmoids)}};
+        {loss_of(text, 1, cases_book),
+         loss_of(text, 1, sigmoids)}};
     pair[1] = (struct cases_pair){{"with padding", "without"},
-        {loss_of(padded, top_k, cases_book),
-         loss_of(padded, top_k, masked)}};
+        {loss_of(padded, 1, cases_book),
+         loss_of(padded, 1, masked)}};
     pair[2] = (struct cases_pair){{"micro-batches", "all together"},
         {loss_of_parts(parts, experts), loss_of_parts(parts, 1)}};
     pair[3] = (struct cases_pair){{"two layers", "thrown together"},
         {loss_of_parts(parts, 2), loss_of_parts(parts, 1)}};
     matrix_free(&text), matrix_free(&padded), matrix_free(&parts);
+}
+
+struct routes cases_by_hand(void)
+{
+    struct routes r = routes_new(HAND_TOKENS, HAND_EXPERTS, 2);
+    struct matrix z = matrix_new(HAND_TOKENS, HAND_EXPERTS);
+    matmul(z, hand_x(), hand_w());
+    routes_select(&r, z);
+    softmax_rows(z, NULL, z);
+    routes_weigh(&r, GATE_SOFTMAX, z, z);
+    matrix_free(&z);
+    return r;
 }

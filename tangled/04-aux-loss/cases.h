@@ -25,18 +25,22 @@ void cases_count(double *f, double *p, struct matrix logits,
 double cases_loss(struct matrix logits, size_t top_k,
                   struct cases_way way);
 
-/* The same case by four forms of the loss: even, and collapsed. */
+/* The four tokens that chapter 3 routes by hand, K = 2. */
+struct routes cases_by_hand(void);
+
+/* Even routing and collapse, by four forms of the loss. */
 enum { CASES_FORMS = 4, CASES_PAIRS = 4 };
-struct cases_form { double even, collapse; };
+struct cases_form { const char *name; double even, collapse; };
 void cases_forms(struct cases_form form[CASES_FORMS], size_t experts,
                  size_t top_k);
 
-/* How a step against the loss's slope moves the mean logits, K = 1. */
-void cases_push(double *f, double *p, double *move,
-                struct matrix logits);
+/* How a step against the loss's slope moves the mean logits of a
+ * batch with K = 1: even (0), collapsed (1), or below one (2). */
+void cases_push(double *f, double *p, double *move, size_t experts,
+                int which);
 
-/* One batch counted in two ways. */
+/* One batch counted in two ways, K = 1. */
 struct cases_pair { const char *name[2]; double loss[2]; };
 void cases_pairs(struct cases_pair pair[CASES_PAIRS], size_t experts,
-                 size_t top_k, const struct charlm *model);
+                 const struct charlm *model);
 #endif

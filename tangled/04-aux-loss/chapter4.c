@@ -2,17 +2,15 @@
 #include "balance.h"
 #include "cases.h"
 #include "collapse.h"
-#include "hand.h"
 #include "print.h"
 #include "program.h"
-#include "softmax.h"
 
 extern const struct lesson_table lessons4;
 
 enum { MOST = 256, MOST_STEPS = 5000 };
 static size_t experts = 8, top_k = 1, seeds = 4, steps = 300,
     seed = LESSON_BOOK_SEED;
-static double shared = 1, f[MOST], p[MOST];
+static double shared = 1, below_one, half_idle, f[MOST], p[MOST];
 static struct args_shares shares = {4, {9, 2, 2, 2}};
 
 static const struct args_option options[] = {
@@ -32,14 +30,8 @@ static const struct args_option options[] = {
     {0},
 };
 
-enum { SETTINGS = 5 };
-static const struct { const char *name;
-                      double alpha, entropy, bias_rate; }
-    settings[SETTINGS] = {{"no balancing", 0, 0, 0},
-        {"alpha 0.01", 0.01, 0, 0}, {"alpha 0.1", 0.1, 0, 0},
-        {"entropy 0.1", 0, 0.1, 0}, {"biases", 0, 0, 0.01}};
-static struct collapse_runs runs[SETTINGS];
-static double curves[SETTINGS][MOST_STEPS / COLLAPSE_EVERY];
+static struct collapse_runs runs[COLLAPSE_BALANCES];
+static double curves[COLLAPSE_BALANCES][MOST_STEPS / COLLAPSE_EVERY];
 static struct cases_form forms[CASES_FORMS];
 static struct cases_pair pairs[CASES_PAIRS];
 
@@ -47,21 +39,17 @@ static int prepare(void)
 {
     struct charlm model = charlm_trained(LESSON_BOOK_SEED);
     cases_forms(forms, experts, top_k);
-    cases_pairs(pairs, experts, top_k, &model);
-    for (size_t i = 0; i < SETTINGS; i++) {
+    cases_pairs(pairs, experts, &model);
+    below_one = cases_loss(cases_mixed(experts, 0, 1, experts + 1), 1,
+                           cases_book);
+    half_idle = cases_loss(cases_half_idle(experts), 1, cases_book);
+    for (size_t i = 0; i < COLLAPSE_BALANCES; i++) {
         struct collapse_options o = {experts, top_k, steps, shared,
-            settings[i].alpha, settings[i].entropy,
-            settings[i].bias_rate};
+                                     collapse_balances[i]};
         runs[i] = collapse_repeat(&o, &model, seed, seeds, curves[i]);
     }
     charlm_free(&model);
     return 0;
-}
-
-static double below_one(void)
-{
-    return cases_loss(cases_mixed(experts, 0, 1, experts + 1), 1,
-                      cases_book);
 }
 
 static void print_fractions(FILE *out)
@@ -70,12 +58,7 @@ static void print_fractions(FILE *out)
         void (*of)(double *, const struct routes *); } rows[] = {
         {"first choices", balance_first}, {"gate weight", balance_gate},
         {"among the two", balance_chosen}, {"load, f", balance_load}};
-    struct matrix z = matrix_new(HAND_TOKENS, HAND_EXPERTS);
-    struct routes r = routes_new(HAND_TOKENS, HAND_EXPERTS, 2);
-    matmul(z, hand_x(), hand_w());
-    routes_select(&r, z);
-    softmax_rows(z, NULL, z);
-    routes_weigh(&r, GATE_SOFTMAX, z, z);
+    struct routes r = cases_by_hand();
     print_part(out, "Three fractions of four tokens, K = 2");
     fprintf(out, "    expert             0      1      2      3\n");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -83,7 +66,7 @@ static void print_fractions(FILE *out)
         fprintf(out, "    %-13s  %.3f  %.3f  %.3f  %.3f\n",
                 rows[i].name, f[0], f[1], f[2], f[3]);
     }
-    matrix_free(&z), routes_free(&r);
+    routes_free(&r);
 }
 
 static void print_run(FILE *out)
@@ -91,12 +74,13 @@ static void print_run(FILE *out)
     fprintf(out, "The auxiliary loss, E = %zu, K = %zu\n", experts,
             top_k);
     print_part(out, "The loss of constructed batches");
-    fprintf(out, "    even probabilities  %7.4f\n"
-            "    full collapse       %7.4f  E / K\n"
-            "    skewed, below one   %7.4f  K = 1\n",
-            forms[0].even, forms[0].collapse, below_one());
+    fprintf(out, "                         even  collapse\n");
+    for (size_t i = 0; i < CASES_FORMS; i++)
+        fprintf(out, "    %-17s %7.4f   %7.4f\n", forms[i].name,
+                forms[i].even, forms[i].collapse);
+    fprintf(out, "    below one, K = 1  %7.4f\n", below_one);
     print_fractions(out);
-    print_part(out, "Counted in two ways");
+    print_part(out, "Counted in two ways, K = 1");
     for (size_t i = 0; i < CASES_PAIRS; i++)
         fprintf(out, "    %-15s %.3f    %-15s %.3f\n",
                 pairs[i].name[0], pairs[i].loss[0], pairs[i].name[1],
@@ -105,9 +89,9 @@ static void print_run(FILE *out)
     print_part(out, "Effective experts after training");
     fprintf(out, "    %zu seeds, %zu steps, common part %g\n", seeds,
             steps, shared);
-    for (size_t i = 0; i < SETTINGS; i++) {
+    for (size_t i = 0; i < COLLAPSE_BALANCES; i++) {
         fprintf(out, "    %-13s %5.2f  (%.2f to %.2f) ",
-                settings[i].name, runs[i].mean, runs[i].least,
+                collapse_balances[i].name, runs[i].mean, runs[i].least,
                 runs[i].most);
         print_bar(out, runs[i].mean / (double)experts, 30);
         fprintf(out, "|\n");
@@ -116,18 +100,6 @@ static void print_run(FILE *out)
 
 static void print_values(FILE *out)
 {
-    static const char *const names[CASES_FORMS][2] = {
-        {"aux.book_even", "aux.book_collapse"},
-        {"aux.switch_even", "aux.switch_collapse"},
-        {"aux.gshard_even", "aux.gshard_collapse"},
-        {"aux.hf_even", "aux.hf_collapse"}};
-    for (size_t i = 0; i < CASES_FORMS; i++) {
-        print_value(out, names[i][0], forms[i].even);
-        print_value(out, names[i][1], forms[i].collapse);
-    }
-    print_value(out, "aux.below_one", below_one());
-    print_value(out, "aux.half_idle",
-                cases_loss(cases_half_idle(experts), 1, cases_book));
     double sum = 0, *share = shares.at;
     size_t n = shares.count;
     for (size_t e = 0; e < n; e++) sum += share[e];
@@ -147,11 +119,11 @@ static void print_values(FILE *out)
 static void print_curves(FILE *out)
 {
     fprintf(out, "# step");
-    for (size_t s = 0; s < SETTINGS; s++)
-        fprintf(out, "\t%s", settings[s].name);
+    for (size_t s = 0; s < COLLAPSE_BALANCES; s++)
+        fprintf(out, "\t%s", collapse_balances[s].name);
     for (size_t i = 0; i < steps / COLLAPSE_EVERY; i++) {
         fprintf(out, "\n%zu", (i + 1) * COLLAPSE_EVERY);
-        for (size_t s = 0; s < SETTINGS; s++)
+        for (size_t s = 0; s < COLLAPSE_BALANCES; s++)
             fprintf(out, "\t%.6g", curves[s][i]);
     }
     fprintf(out, "\n");
@@ -161,28 +133,23 @@ static void print_surface(FILE *out)
 {
     fprintf(out, "# load of expert 0\tits mean probability\tloss\n");
     for (size_t i = 0; i < 21 * 21; i++) {
-        double load = (double)(i / 21) / 20, mean = (double)(i % 21) / 20;
-        f[0] = load, f[1] = 1 - load, p[0] = mean, p[1] = 1 - mean;
-        fprintf(out, "%g\t%g\t%.6g\n%s", load, mean,
+        f[0] = (double)(i / 21) / 20, f[1] = 1 - f[0];
+        p[0] = (double)(i % 21) / 20, p[1] = 1 - p[0];
+        fprintf(out, "%g\t%g\t%.6g\n%s", f[0], p[0],
                 balance_loss(f, p, 2), i % 21 == 20 ? "\n" : "");
     }
 }
 
 static void print_push(FILE *out)
 {
-    struct matrix batch[] = {
-        cases_leaning(2 * experts, experts, 1, 2),
-        cases_leaning(2 * experts, experts, 2 * experts, 2),
-        cases_mixed(experts, 0, 1, experts + 1)};
+    double move[MOST];
     fprintf(out, "# batch\texpert\tf\tP\tlogit moves\tloss\n");
-    for (size_t i = 0; i < 3; i++) {
-        double move[MOST];
-        cases_push(f, p, move, batch[i]);
+    for (int i = 0; i < 3; i++) {
+        cases_push(f, p, move, experts, i);
         for (size_t e = 0; e < experts; e++)
-            fprintf(out, "%zu\t%zu\t%.6g\t%.6g\t%.3f\t%.6g\n", i, e,
+            fprintf(out, "%d\t%zu\t%.6g\t%.6g\t%.3f\t%.6g\n", i, e,
                     f[e], p[e], move[e], balance_loss(f, p, experts));
         fprintf(out, "\n\n");
-        matrix_free(&batch[i]);
     }
 }
 
@@ -196,12 +163,12 @@ static void check(const struct args *args)
 
 int main(int argc, char **argv)
 {
-    static const size_t window = COLLAPSE_WINDOW;
     static const struct program_value known[] = {
-        {"aux.experts", &experts, NULL}, {"aux.top_k", &top_k, NULL},
-        {"sim.steps", &steps, NULL}, {"sim.seeds", &seeds, NULL},
-        {"sim.window", &window, NULL},
-        {"sim.none", NULL, &runs[0].mean},
+        {"aux.experts", &experts, NULL}, {"sim.steps", &steps, NULL},
+        {"aux.uniform", NULL, &forms[0].even},
+        {"aux.below_one", NULL, &below_one},
+        {"aux.half_idle", NULL, &half_idle},
+        {"sim.seeds", &seeds, NULL}, {"sim.none", NULL, &runs[0].mean},
         {"sim.none_sd", NULL, &runs[0].deviation},
         {"sim.none_least", NULL, &runs[0].least},
         {"sim.none_most", NULL, &runs[0].most},

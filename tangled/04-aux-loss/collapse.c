@@ -100,7 +100,8 @@ static void learn(struct mixture *m, size_t t, char next)
 static void step(struct mixture *m, const struct charlm *model,
                  struct random *r)
 {
-    const struct collapse_options *o = &m->options;
+    const struct collapse_balance *o = &m->options.balance;
+    size_t experts = m->options.experts;
     char text[BATCH + 1];
     text_fill(text, sizeof text, r);
     route(m, model, text);
@@ -111,9 +112,9 @@ static void step(struct mixture *m, const struct charlm *model,
     balance_loss_backward(m->dz, m->p, BATCH, m->f, o->alpha);
     balance_mean(m->mean, m->p, BATCH);
     balance_entropy_backward(m->dz, m->p, BATCH, m->mean, o->entropy);
-    for (size_t e = 0; e < o->experts; e++) m->count[e] = 0;
+    for (size_t e = 0; e < experts; e++) m->count[e] = 0;
     balance_count(m->count, &m->routes);
-    balance_bias_update(m->bias, m->count, o->experts, o->bias_rate);
+    balance_bias_update(m->bias, m->count, experts, o->bias_rate);
     router_backward(&m->router, &m->grad, NULL, m->dz, m->x);
     matrix_add(m->router.w, m->router.w, (real)-RATE, m->grad.w);
 }
@@ -147,6 +148,7 @@ struct collapse_runs collapse_repeat(
     size_t experts = options->experts;
     struct collapse_runs sum = {.least = INFINITY};
     double n = (double)seeds, squares = 0;
+    if (!seeds) return (struct collapse_runs){NAN, NAN, NAN, NAN, NAN};
     for (size_t i = 0; i < seeds; i++) {
         double *late = room(experts, sizeof *late);
         run(options, model, first + i, late, curve);
@@ -158,11 +160,16 @@ struct collapse_runs collapse_repeat(
                  / (double)experts / n;
         free(late);
     }
-    for (size_t i = 0; curve && i < options->steps / COLLAPSE_EVERY; i++)
-        curve[i] /= n;
-    if (seeds == 0) sum.mean = sum.least = sum.most = sum.top = NAN;
+    for (size_t i = 0; curve && i < options->steps / COLLAPSE_EVERY;)
+        curve[i++] /= n;
     if (seeds > 1)
         sum.deviation = sqrt(fmax(0, squares - sum.mean * sum.mean)
                              * n / (n - 1));
     return sum;
 }
+
+const struct collapse_balance collapse_balances[COLLAPSE_BALANCES] = {
+    {"no balancing", 0, 0, 0},
+    {"alpha 0.01", 0.01, 0, 0}, {"alpha 0.1", 0.1, 0, 0},
+    {"entropy 0.1", 0, 0.1, 0}, {"biases", 0, 0, 0.01},
+};

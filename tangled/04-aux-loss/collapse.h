@@ -6,10 +6,16 @@
 
 struct collapse_options {
     size_t experts, top_k, steps;
-    double common;         /* what tokens share: times their own */
-    double alpha, entropy; /* factors of the losses on f P and -H(P) */
-    double bias_rate;      /* of biases on the scores */
+    double common; /* what tokens share: times their own */
+    struct collapse_balance {
+        const char *name;
+        double alpha, entropy; /* of the losses on f P and -H(P) */
+        double bias_rate;      /* of biases on the scores */
+    } balance;
 };
+enum { COLLAPSE_BALANCES = 5 }; /* the first is none */
+extern const struct collapse_balance
+    collapse_balances[COLLAPSE_BALANCES];
 
 /* Effective experts of the load in the last COLLAPSE_WINDOW steps,
  * over several seeds, and the mean share of the busiest expert. */
