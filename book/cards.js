@@ -13,7 +13,7 @@ function make(name, attributes, ...inside) {
 }
 
 // The C ------------------------------------------------------------------------
-// lessons.js is data: page.c and what it calls (appendix A), as WebAssembly in base64.
+// lessons.js is data: page.c and what it calls (appendix A), as WebAssembly, gzipped, in base64.
 
 let loaded, said
 const lessons = () => loaded ??= load()
@@ -26,7 +26,8 @@ async function load() {
       script.addEventListener('error', () => failed(Error('lessons.js is missing beside this page')))
       document.head.append(script)
     })
-  const bytes = Uint8Array.from(atob(wtgLessons), (c) => c.charCodeAt(0))
+  const packed = new Blob([Uint8Array.from(atob(wtgLessons), (c) => c.charCodeAt(0))])
+  const bytes = await new Response(packed.stream().pipeThrough(new DecompressionStream('gzip'))).arrayBuffer()
   const utf8 = { to: new TextEncoder(), from: new TextDecoder() }
   // C's library asks for a file's descriptor only for its last words, on stderr.
   const wasi = {

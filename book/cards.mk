@@ -4,8 +4,6 @@
 #   tangled/ -clang-> build/lessons.wasm -base64-> build/html/lessons.js, which cards.js loads
 
 WASM_CC ?= clang --target=wasm32-wasi
-WASM_FLAGS := -std=c11 -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla \
-    -O3 -msimd128 -mexec-model=reactor -Wl,--strip-all
 wasm_works = $(shell mkdir -p build && echo '$(hash)include <stdio.h>' | \
     $(WASM_CC) -mexec-model=reactor -x c - -o build/probe.wasm -lm >/dev/null 2>&1 && echo yes)
 
@@ -13,12 +11,21 @@ wasm_works = $(shell mkdir -p build && echo '$(hash)include <stdio.h>' | \
 page_header := $(tangled)/A-lesson-runner/page.h
 CARDS := $(if $(call wants,html woven),$(if $(wildcard $(page_header)),$(if $(wasm_works),cards.js lessons.js)))
 wasm_sources = $(filter-out %/predict.c %/vectors.c %/args.c %/program.c $(foreach n,$(numbers),%/chapter$(n).c),\
-    $(foreach unit,$(units),$(addprefix $(tangled)/$(unit)/,$(call sources,$(unit)))))
-$(BUILD)/lessons.wasm: $(wasm_sources) $(wildcard $(tangled)/*/*.h) book/cards.mk $(BUILD)/settings \
-    $(plain)/charlm.inc | $(BUILD)/names.inc $(BUILD)/lessons.inc
+    $(foreach unit,$(units),$(addprefix $(unit)/,$(call sources,$(unit)))))
+wasm_objects = $(wasm_sources:%.c=$(BUILD)/wasm/%.o)
+# Small, but for what training waits for.
+wasm_fast := %/matrix.o %/ffn.o %/softmax.o %/charlm.o %/weights.o
+wasm_flags = -std=c11 -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla \
+    -msimd128 $(if $(filter $(wasm_fast),$1),-O3,-Oz) -MMD -MP -I$(BUILD) -I$(plain) $(call folders,$(units))
+$(wasm_objects): $(BUILD)/wasm/%.o: $(tangled)/%.c book/cards.mk $(BUILD)/settings | $(BUILD)/names.inc $(BUILD)/lessons.inc
+	@mkdir -p $(@D)
+	@$(WASM_CC) $(call wasm_flags,$@) -c -o $@ $<
+$(BUILD)/wasm/B-common-ground/trained.o: $(plain)/charlm.inc
+$(BUILD)/lessons.wasm: $(wasm_objects)
 	@echo "  wasm    $@"
-	@$(WASM_CC) $(WASM_FLAGS) -I$(BUILD) -I$(plain) $(call folders,$(units)) $(wasm_sources) \
+	@$(WASM_CC) -mexec-model=reactor -Wl,--strip-all $^ \
 	    $$(sed -n 's/.*[ *]\(page_[a-z]*\)(.*/-Wl,--export=\1/p' $(page_header)) -o $@.new -lm && mv $@.new $@
+-include $(wildcard $(BUILD)/wasm/*/*.d)
 
 # Pages hang on this: they say whether they verify.
 build/verifies: always
@@ -26,6 +33,6 @@ build/verifies: always
 
 build/html/lessons.js: $(BUILD)/lessons.wasm
 	@mkdir -p $(@D)
-	@{ printf "var wtgLessons = '"; base64 <$< | tr -d '\n'; echo "'"; } >$@.new && mv $@.new $@
+	@{ printf "var wtgLessons = '"; gzip -n9 <$< | base64 | tr -d '\n'; echo "'"; } >$@.new && mv $@.new $@
 build/html/cards.js: book/cards.js
 	@mkdir -p $(@D) && cp $< $@
