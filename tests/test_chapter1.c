@@ -230,6 +230,8 @@ static void gelu_everywhere(void)
     for (int i = -4000; i <= 4000; i++) {
         double x = i / 64.0;
         activation_at(FFN_GELU, x, &y, &slope);
+        CU_ASSERT(fabs(y - (double)ffn_gelu((real)x)) <= exact * fmax(1, fabs(x)));
+        CU_ASSERT(fabs(slope - (double)ffn_gelu_slope((real)x)) <= 2e-6);
         CU_ASSERT(fabs(y - gelu(x)) <= exact * fmax(1, fabs(x)));
         CU_ASSERT(fabs(slope - gelu_slope(x)) <= 2e-6);
     }
@@ -239,7 +241,10 @@ static void gelu_everywhere(void)
         CU_ASSERT(y == (double)(real)far[i] && slope == 1);
         activation_at(FFN_GELU, -far[i], &y, &slope);
         CU_ASSERT(y == 0 && slope == 0);
+        CU_ASSERT(ffn_gelu((real)far[i]) == (real)far[i] && ffn_gelu_slope((real)far[i]) == 1);
+        CU_ASSERT(ffn_gelu((real)-far[i]) == 0 && ffn_gelu_slope((real)-far[i]) == 0);
     }
+    CU_ASSERT(isnan((double)ffn_gelu((real)NAN)) && isnan((double)ffn_gelu_slope((real)NAN)));
 }
 
 /* Rows of every length from 0 up have the digits that each number has alone. */

@@ -112,11 +112,14 @@ static void print_units(FILE *out)
     charlm_accuracy(&model[1], &work, text, hidden);
     row_copy(all.at, h.at, tokens * hidden);
     ffn_keep(&model[1].ffn, h, hidden / 4);
-    fprintf(out, "# token\tunit\tkept\tcharacter\n");
-    for (size_t i = 0; i < tokens * hidden; i++)
-        if (all.at[i] != 0)
-            fprintf(out, "%zu\t%zu\t%d\t%s\n", i / hidden, i % hidden,
-                    h.at[i] != 0, print_char(text[i / hidden]));
+    fprintf(out, "# character\tunits: # kept, + weaker, . zero");
+    for (size_t t = 0; t < tokens; t++) {
+        fprintf(out, "\n%s\t", print_char(text[t]));
+        for (size_t j = 0; j < hidden; j++)
+            fputc(matrix_row(h, t)[j] != 0 ? '#'
+                  : matrix_row(all, t)[j] != 0 ? '+' : '.', out);
+    }
+    fprintf(out, "\n");
     matrix_free(&all);
 }
 

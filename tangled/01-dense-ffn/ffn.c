@@ -9,21 +9,6 @@ static real relu(real z)
     return z <= 0 ? 0 : z;
 }
 
-/* u and its slope; far out u is beyond where tanh is 1, or -1. */
-static double inner(double z, double *slope)
-{
-    double c = sqrt(2 / acos(-1));
-    z = z > 100 ? 100 : z < -100 ? -100 : z;
-    *slope = c * (1 + 3 * 0.044715 * z * z);
-    return c * (z + 0.044715 * z * z * z);
-}
-
-static real gelu(real z)
-{
-    double slope, t = tanh(inner((double)z, &slope));
-    return (real)((double)z / 2 * (1 + t));
-}
-
 static void activate(const struct ffn *ffn, real *restrict hidden,
                      real *restrict pre)
 {
@@ -32,7 +17,7 @@ static void activate(const struct ffn *ffn, real *restrict hidden,
     if (ffn->activation == FFN_RELU)
         for (size_t j = 0; j < n; j++) hidden[j] = relu(pre[j]);
     else if (!fast_gelu(hidden, pre, n))
-        for (size_t j = 0; j < n; j++) hidden[j] = gelu(pre[j]);
+        for (size_t j = 0; j < n; j++) hidden[j] = ffn_gelu(pre[j]);
 }
 
 void ffn_down(const struct ffn *ffn, struct matrix y,
@@ -52,16 +37,6 @@ void ffn_forward(const struct ffn *ffn, struct matrix y,
         activate(ffn, matrix_row(trace->hidden, t),
                  matrix_row(trace->pre, t));
     ffn_down(ffn, y, trace->hidden);
-}
-
-uint64_t ffn_parameters(uint64_t width, uint64_t hidden)
-{
-    return 2 * width * hidden + hidden + width;
-}
-
-uint64_t ffn_flops_per_token(uint64_t width, uint64_t hidden)
-{
-    return 4 * width * hidden;
 }
 
 double ffn_zero_share(struct matrix hidden)
@@ -116,15 +91,40 @@ double ffn_top_share(const struct ffn *ffn, struct matrix hidden,
     return all == 0 ? 1 : 1 - lost / all;
 }
 
-static real relu_slope(real z)
+uint64_t ffn_parameters(uint64_t width, uint64_t hidden)
 {
-    return z > 0 ? 1 : z <= 0 ? 0 : z;
+    return 2 * width * hidden + hidden + width;
 }
 
-static real gelu_slope(real z)
+uint64_t ffn_flops_per_token(uint64_t width, uint64_t hidden)
+{
+    return 4 * width * hidden;
+}
+
+/* u and its slope; beyond 100 the tangent is 1 or -1, to all digits. */
+static double inner(double z, double *slope)
+{
+    double c = sqrt(2 / acos(-1));
+    z = z > 100 ? 100 : z < -100 ? -100 : z;
+    *slope = c * (1 + 3 * 0.044715 * z * z);
+    return c * (z + 0.044715 * z * z * z);
+}
+
+real ffn_gelu(real z)
+{
+    double slope, t = tanh(inner((double)z, &slope));
+    return (real)((double)z / 2 * (1 + t));
+}
+
+real ffn_gelu_slope(real z)
 {
     double slope, t = tanh(inner((double)z, &slope));
     return (real)((1 + t + (double)z * (1 - t * t) * slope) / 2);
+}
+
+static real relu_slope(real z)
+{
+    return z > 0 ? 1 : z <= 0 ? 0 : z;
 }
 
 /* dpre *= the activation's slope at pre. */
@@ -136,7 +136,8 @@ static void activate_backward(const struct ffn *ffn,
     if (ffn->activation == FFN_RELU)
         for (size_t j = 0; j < n; j++) dpre[j] *= relu_slope(pre[j]);
     else if (!fast_gelu_slope(dpre, pre, n))
-        for (size_t j = 0; j < n; j++) dpre[j] *= gelu_slope(pre[j]);
+        for (size_t j = 0; j < n; j++)
+            dpre[j] *= ffn_gelu_slope(pre[j]);
 }
 
 void ffn_backward_rows(const struct ffn *ffn, struct matrix dx,

@@ -44,6 +44,9 @@ void ffn_backward_w1(struct ffn *grad, struct matrix x,
 void ffn_backward_w2(struct ffn *grad, struct matrix dy,
                      const struct ffn_trace *trace);
 
+real ffn_gelu(real z); /* plain; the row functions are faster */
+real ffn_gelu_slope(real z);
+
 uint64_t ffn_parameters(uint64_t width, uint64_t hidden);
 uint64_t ffn_flops_per_token(uint64_t width, uint64_t hidden);
 
