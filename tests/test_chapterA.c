@@ -1254,7 +1254,7 @@ static void today(void)
     says(&got, "Next:");
     CU_ASSERT(got.status == 0 && !strstr(got.out, "Due again"));
     check_free(&got);
-    in_folder("{ echo 2026-05-01T18:00:00Z 2.6 seed 1 choice 1 was 2 within 0 hints 0; } >where-tokens-go/predictions");
+    in_folder("mkdir -p where-tokens-go && { echo 2026-05-01T18:00:00Z 2.6 seed 1 choice 1 was 2 within 0 hints 0; } >where-tokens-go/predictions");
     got = predict("q\n", "--today --path 2");
     says(&got, "Due again:");
     says(&got, "2.6 ");
