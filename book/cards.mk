@@ -1,7 +1,7 @@
 # Cards that verify in the page: the lessons' C as WebAssembly, where clang and
 # wasi-libc are installed. Included by ../Makefile, before pages.mk, which publishes $(CARDS).
 #
-#   tangled/ -clang-> build/lessons.wasm -base64-> build/html/lessons.js, which cards.js loads
+#   tangled/ -clang-> build/lessons.wasm -gzip, base64-> build/html/lessons.js, which cards.js loads
 
 WASM_CC ?= clang --target=wasm32-wasi
 wasm_works = $(shell mkdir -p build && echo '$(hash)include <stdio.h>' | \
