@@ -68,7 +68,7 @@ programs := $(numbers:%=$(BUILD)/chapter%)
 
 sources = $(foreach unit,$1,$(sort $(notdir $(wildcard tangled/$(unit)/*.c))))
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
-mains := %/predict.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
+mains := %/predict.o %/page.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
 modules = $(filter-out $(mains),$(call objects,$(units)))
 library = $(BUILD)/lib.a
 lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
@@ -348,5 +348,5 @@ help:
 	@cat $(MAKEFILE_LIST) | sed -n 's/^## //p'
 
 ifneq ($(wildcard book/pages.mk),)
-include book/pages.mk
+include book/cards.mk book/pages.mk
 endif

@@ -77,24 +77,30 @@ static void list_answers(FILE *out, const struct lesson *lesson,
 const char *const lesson_kinds[] = {"number", "choice", "experts",
                                     "set", "number"};
 
+void lesson_show(FILE *out, const struct lesson *l,
+                 const struct lesson_problem *problem)
+{
+    fprintf(out, "lesson\t%s\ntitle\t%s\npath\t%s\nminutes\t%d\n",
+            l->id, l->title, l->paths, l->minutes);
+    fprintf(out, "question\t%s\n", l->question);
+    lesson_draw(out, "given\t", problem->drawn[0]);
+    fprintf(out, "kind\t%s\n", lesson_kinds[l->kind]);
+    if (l->unit) fprintf(out, "unit\t%s\n", l->unit);
+    for (size_t o = 0; o < 6 && l->options[o]; o++)
+        fprintf(out, "option\t%s\n", l->options[o]);
+    for (size_t h = 0; h < 3 && l->hints[h]; h++)
+        fprintf(out, "hint\t%s\n", l->hints[h]);
+    list_answers(out, l, problem);
+    lesson_draw(out, "trace\t", problem->drawn[1]);
+}
+
 void lesson_list(FILE *out, const struct lesson_table *lessons,
                  uint64_t seed)
 {
     for (size_t i = 0; i < lessons->count; i++) {
         const struct lesson *l = &lessons->rows[i];
         struct lesson_problem problem = lesson_make(l, seed);
-        fprintf(out, "lesson\t%s\ntitle\t%s\npath\t%s\nminutes\t%d\n",
-                l->id, l->title, l->paths, l->minutes);
-        fprintf(out, "question\t%s\n", l->question);
-        lesson_draw(out, "given\t", problem.drawn[0]);
-        fprintf(out, "kind\t%s\n", lesson_kinds[l->kind]);
-        if (l->unit) fprintf(out, "unit\t%s\n", l->unit);
-        for (size_t o = 0; o < 6 && l->options[o]; o++)
-            fprintf(out, "option\t%s\n", l->options[o]);
-        for (size_t h = 0; h < 3 && l->hints[h]; h++)
-            fprintf(out, "hint\t%s\n", l->hints[h]);
-        list_answers(out, l, &problem);
-        lesson_draw(out, "trace\t", problem.drawn[1]);
+        lesson_show(out, l, &problem);
         lesson_free(&problem);
     }
 }

@@ -32,9 +32,12 @@ struct lesson {
 /* A chapter's lessons: lessons3 in lessons3.c. */
 struct lesson_table { const struct lesson *rows; size_t count; };
 
-/* Print lessons as field<TAB>text lines; the page is made of them. */
+/* Print lessons, or one of them, as lines of field<TAB>text; the page
+ * is made of them. */
 void lesson_list(FILE *out, const struct lesson_table *lessons,
                  uint64_t seed);
+void lesson_show(FILE *out, const struct lesson *lesson,
+                 const struct lesson_problem *problem);
 void lesson_print(FILE *out, const struct lesson *lesson,
                   struct lesson_answer answer); /* "150 rows" */
 void lesson_write(FILE *out, double number); /* no 1.1e+03 */

@@ -13,6 +13,7 @@
 #include "print.h"
 #include "random.h"
 
+/* the book's tables */
 #define LESSONS(n) extern const struct lesson_table lessons##n;
 #include "lessons.inc"
 #undef LESSONS
@@ -150,16 +151,8 @@ static void predicted(const struct lesson *lesson, uint64_t problem,
                       struct lesson_answer right, unsigned hints)
 {
     char line[RECORD_LINE];
-    struct record record = {.time = "1970-01-01T00:00:00Z",
-        .seed = problem, .kind = lesson->kind, .said = said,
-        .right = right, .tolerance = lesson->tolerance,
-        .hints = hints};
-    time_t now = time(NULL);
-    struct tm parts;
-    if (gmtime_r(&now, &parts))
-        strftime(record.time, RECORD_TIME, "%Y-%m-%dT%H:%M:%SZ",
-                 &parts);
-    snprintf(record.id, sizeof record.id, "%s", lesson->id);
+    struct record record = record_of(time(NULL), lesson, problem, said,
+                                     right, hints);
     record_write(line, &record);
     record_or_tell(line);
     predictions++;

@@ -176,8 +176,8 @@ static void print_over_time(const struct terminal *to,
     }
     fputc('\n', to->out);
 }
-static void print_strange(const struct terminal *to,
-                          const struct progress *p)
+void progress_strange(const struct terminal *to,
+                      const struct progress *p)
 {
     for (size_t i = 0; i < p->strangers && i < PROGRESS_SHOWN; i++)
         fprintf(to->out, "Line %zu is no prediction: %s\n",
@@ -203,7 +203,7 @@ void progress_print(const struct terminal *to,
     if (unknown)
         fprintf(to->out, "Of lessons that this book lacks: %zu "
                 "prediction%s.\n", unknown, unknown == 1 ? "" : "s");
-    print_strange(to, p);
+    progress_strange(to, p);
     numbered_free(&all);
 }
 const struct progress_entry *progress_last(

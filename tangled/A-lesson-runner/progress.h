@@ -18,7 +18,10 @@ struct progress {
 void progress_take(void *progress, size_t number, const char *line);
 void progress_free(struct progress *progress);
 
-/* Lessons that the chapters lack are counted apart. */
+/* Name the lines that are no records; print it all, with lessons that
+ * the chapters lack counted apart. */
+void progress_strange(const struct terminal *to,
+                      const struct progress *progress);
 void progress_print(const struct terminal *to,
                     const struct progress *progress,
                     const struct lesson_table *const *chapters,

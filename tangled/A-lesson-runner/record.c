@@ -8,6 +8,21 @@
 #include <unistd.h>
 #include "record.h"
 
+struct record record_of(time_t now, const struct lesson *lesson,
+                        uint64_t seed, struct lesson_answer said,
+                        struct lesson_answer right, unsigned hints)
+{
+    struct record record = {.time = "1970-01-01T00:00:00Z",
+        .seed = seed, .kind = lesson->kind, .said = said,
+        .right = right, .tolerance = lesson->tolerance,
+        .hints = hints};
+    struct tm parts;
+    if (gmtime_r(&now, &parts))
+        strftime(record.time, RECORD_TIME, "%Y-%m-%dT%H:%M:%SZ",
+                 &parts);
+    snprintf(record.id, sizeof record.id, "%s", lesson->id);
+    return record;
+}
 static int write_values(char *out, struct lesson_answer answer)
 {
     int n = 0;
@@ -228,13 +243,11 @@ static char *strip(char *line, size_t length, size_t number)
     line[length] = '\0';
     return number == 1 && !strncmp(line, mark, 3) ? line + 3 : line;
 }
-int record_each(const struct record_file *record, void *context,
-                void (*take)(void *, size_t, const char *))
+int record_lines(FILE *file, void *context,
+                 void (*take)(void *, size_t, const char *))
 {
     char line[RECORD_LINE];
     size_t length = 0, number = 1;
-    FILE *file = open_to_read(record->path);
-    if (!file) return errno;
     for (int c = 0; c != EOF; ) {
         c = getc_unlocked(file);
         if (c != '\n' && c != EOF) {
@@ -246,6 +259,14 @@ int record_each(const struct record_file *record, void *context,
         if (*text) take(context, number, text);
         length = 0, number++;
     }
-    int error = ferror(file) ? EIO : 0;
+    return ferror(file) ? EIO : 0;
+}
+
+int record_each(const struct record_file *record, void *context,
+                void (*take)(void *, size_t, const char *))
+{
+    FILE *file = open_to_read(record->path);
+    if (!file) return errno;
+    int error = record_lines(file, context, take);
     return fclose(file), error;
 }

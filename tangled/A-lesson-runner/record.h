@@ -1,6 +1,7 @@
 #ifndef RECORD_H
 #define RECORD_H
 /* The reader's predictions: a text file, a line each. */
+#include <time.h>
 #include "lesson.h"
 
 enum { RECORD_LINE = 1024, RECORD_ID = 16, RECORD_TIME = 21,
@@ -13,6 +14,11 @@ struct record {
     double tolerance;
     unsigned hints;
 };
+
+/* A prediction made now: when, of what, what, and what helped. */
+struct record record_of(time_t now, const struct lesson *lesson,
+                        uint64_t seed, struct lesson_answer said,
+                        struct lesson_answer right, unsigned hints);
 
 /* Write the line of a record, '\n' included; read one without it.
  * Reading returns 0 for a line that is not a whole record. */
@@ -36,4 +42,6 @@ int record_append(struct record_file *file, const char *line);
 /* Hand over each line with its number; 0, or an errno. */
 int record_each(const struct record_file *file, void *context,
                 void (*take)(void *, size_t number, const char *line));
+int record_lines(FILE *file, void *context, /* of an open file */
+                 void (*take)(void *, size_t, const char *));
 #endif

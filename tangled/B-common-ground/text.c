@@ -23,7 +23,7 @@ char text_char(size_t symbol)
          text_symbols(), text_symbols() - 1);
 }
 
-static const char *const names[] = {
+static const char names[][16] = {
 #include "names.inc"
 };
 

@@ -1,0 +1,157 @@
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+#include <string.h>
+#include "page.h"
+#include "progress.h"
+#include "stop.h"
+
+/* the book's tables */
+#define LESSONS(n) extern const struct lesson_table lessons##n;
+#include "lessons.inc"
+#undef LESSONS
+
+#define LESSONS(n) &lessons##n,
+static const struct lesson_table *const chapters[] = {
+#include "lessons.inc"
+};
+enum { CHAPTERS = sizeof chapters / sizeof *chapters };
+
+static struct card { int posed; uint64_t seed;
+                     struct lesson_problem problem;
+                     struct lesson_answer said; } *cards;
+
+size_t page_lessons(void)
+{
+    size_t count = 0;
+    for (size_t c = 0; c < CHAPTERS; c++) count += chapters[c]->count;
+    return count;
+}
+
+static const struct lesson *lesson_at(size_t number)
+{
+    for (size_t c = 0; c < CHAPTERS; number -= chapters[c++]->count)
+        if (number < chapters[c]->count)
+            return &chapters[c]->rows[number];
+    stop("the book has no lesson %zu behind its last", number);
+}
+
+const char *page_id(size_t lesson) { return lesson_at(lesson)->id; }
+static char *input, *output;
+static size_t input_length, output_length;
+
+char *page_input(size_t length)
+{
+    free(input);
+    input_length = length;
+    return input = room(length + 1, 1);
+}
+
+static FILE *begin(void)
+{
+    free(output);
+    output = NULL;
+    FILE *out = open_memstream(&output, &output_length);
+    if (!out) stop("no memory for a text");
+    return out;
+}
+
+static const char *end(FILE *out)
+{
+    fclose(out);
+    return output;
+}
+static void pose(struct card *card, const struct lesson *lesson,
+                 uint64_t seed)
+{
+    if (card->posed && card->seed == seed) return;
+    if (card->posed) lesson_free(&card->problem);
+    *card = (struct card){1, seed, lesson_make(lesson, seed),
+                          {0, {0}}};
+}
+
+const char *page_pose(size_t lesson, uint64_t seed)
+{
+    const struct lesson *asked = lesson_at(lesson);
+    if (!cards) cards = room(page_lessons(), sizeof *cards);
+    pose(&cards[lesson], asked, seed);
+    FILE *out = begin();
+    lesson_show(out, asked, &cards[lesson].problem);
+    return end(out);
+}
+const char *page_example(size_t lesson)
+{
+    return lesson_example(lesson_at(lesson));
+}
+
+static char why[LESSON_WHY];
+
+int page_read(size_t lesson)
+{
+    *why = '\0';
+    return (int)lesson_read(lesson_at(lesson), input,
+                            &cards[lesson].said, why);
+}
+
+const char *page_why(void) { return why; }
+const char *page_record(size_t lesson, uint64_t now, unsigned hints)
+{
+    static char line[RECORD_LINE];
+    const struct card *card = &cards[lesson];
+    struct record record = record_of((time_t)now, lesson_at(lesson),
+        card->seed, card->said, card->problem.right, hints);
+    record_write(line, &record);
+    return line;
+}
+
+int page_passes(size_t lesson)
+{
+    const struct card *card = &cards[lesson];
+    return lesson_passes(lesson_at(lesson)->tolerance,
+                         card->problem.right, card->said);
+}
+const char *page_explain(size_t lesson)
+{
+    const struct card *card = &cards[lesson];
+    struct terminal to = {begin(), SIZE_MAX, 0, 1};
+    terminal_explain(&to, lesson_at(lesson), &card->problem,
+                     card->said);
+    return end(to.out);
+}
+static void each_line(void *context,
+                      void (*take)(void *, size_t, const char *))
+{
+    if (!input_length) return;
+    FILE *file = fmemopen(input, input_length, "r");
+    if (!file) stop("no memory for a file");
+    record_lines(file, context, take);
+    fclose(file);
+}
+struct import { FILE *out; struct progress strange; };
+
+static void take_record(void *context, size_t number, const char *line)
+{
+    struct import *import = context;
+    struct record record;
+    if (record_read(&record, line)) fprintf(import->out, "%s\n", line);
+    else progress_take(&import->strange, number, line);
+}
+
+const char *page_import(void)
+{
+    struct import import = {.out = begin()};
+    each_line(&import, take_record);
+    fputc('\n', import.out);
+    struct terminal to = {import.out, SIZE_MAX, 0, 1};
+    progress_strange(&to, &import.strange);
+    return end(import.out);
+}
+
+const char *page_progress(size_t columns)
+{
+    struct progress past = {0};
+    each_line(&past, progress_take);
+    struct terminal to = {begin(), columns, 0, 1};
+    progress_print(&to, &past, chapters, CHAPTERS);
+    progress_free(&past);
+    return end(to.out);
+}
