@@ -3,7 +3,7 @@
 
 local common = dofile('book/common.lua')
 local EPUB = FORMAT == 'json'
-local page, files, entry, has_back
+local page, files, entry, has_back, verifies
 local answers = pandoc.List()      -- of the EPUB's lessons
 
 local function html(text)
@@ -105,7 +105,8 @@ local function lesson(d)
     return out
   end
   out:insert(block(('<div class="verify" data-lesson="%s"><p>Write your prediction down, or let the terminal take it '
-    .. 'and verify: %s</p></div>'):format(a.number, command)))
+    .. 'and verify: %s%s</p></div>'):format(a.number, command, verifies and '' or
+    '. In a page it is verified where clang and wasi-libc are there when the book is woven: <code>./setup</code> installs them.')))
   for i, hint in ipairs(hints) do       -- each inside the one before: one by one
     out:insert(block(('<details class="hint"><summary>Hint%s</summary>'):format(#hints > 1 and (' %d of %d'):format(i, #hints) or '')))
     out:extend(hint.content)
@@ -319,6 +320,7 @@ end
 function Pandoc(doc)
   local meta, count = doc.meta, 0
   page, has_back, files, entry = pandoc.utils.stringify(meta.page), meta.back ~= nil, {}, common.entry(doc)
+  verifies = meta.verifies ~= nil
   for _, other in ipairs(meta.pages) do        -- the EPUB has no tests, and its works with each chapter
     other = pandoc.utils.stringify(other)
     if other ~= 'bibliography.html' and other ~= 'tests.html' then

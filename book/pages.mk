@@ -21,7 +21,7 @@ font_files := $(foreach f,texgyrepagella-regular.otf texgyrepagella-italic.otf t
     texgyrepagella-math.otf DejaVuSansMono.ttf DejaVuSansMono-Bold.ttf,$(firstword $(wildcard \
     $(addsuffix /$f,$(wildcard $(FONT_FOLDERS))))))
 FONTS := $(if $(and $(filter 6,$(words $(font_files))),$(shell command -v woff2_compress)),$(font_files))
-PUBLISHED := $(addsuffix .html,$(patsubst 00-%,index,$(DOCUMENTS))) style.css book.js search.js \
+PUBLISHED := $(addsuffix .html,$(patsubst 00-%,index,$(DOCUMENTS))) style.css book.js search.js $(CARDS) \
     $(addsuffix .woff2,$(basename $(notdir $(FONTS))))
 QUOTED := $(STEMS:%=build/quoted/%.txt)
 , := ,
@@ -61,7 +61,7 @@ build/html/book.js: book/book.js
 build/html/search.js: build/weave/search.js
 build/html/book.js build/html/search.js:
 	@mkdir -p $(@D) && cp $< $@
-build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css
+build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css book/cards.css
 	@mkdir -p $(@D) && cat $^ >$@
 define font
 build/html/$(basename $(notdir $1)).woff2: $1
@@ -164,9 +164,9 @@ $(DOT:%=%.svg) $(DOT:%=%.pdf) $(DOT:%=%.narrow.svg):
 # The looks. A page may show another's figure, where it refers to it.
 cited = --citeproc --bibliography book/references.bib -M link-citations=true
 define page
-build/html/$(patsubst 00-%,index,$1).html: build/weave/$1.json book/html.lua book/page.html book/references.bib $(DRAWN:%=build/figures/%.svg) $(DRAWN:%=build/figures/%.narrow.svg)
+build/html/$(patsubst 00-%,index,$1).html: build/weave/$1.json build/verifies book/html.lua book/page.html book/references.bib $(DRAWN:%=build/figures/%.svg) $(DRAWN:%=build/figures/%.narrow.svg)
 	@mkdir -p $$(@D)
-	@$(PANDOC) -f json -t html5 --mathml $(cited) --lua-filter book/html.lua --template book/page.html -o $$@.new $$< && mv $$@.new $$@
+	@$(PANDOC) -f json -t html5 --mathml $(if $(CARDS),-M verifies=yes) $(cited) --lua-filter book/html.lua --template book/page.html -o $$@.new $$< && mv $$@.new $$@
 endef
 $(foreach d,$(DOCUMENTS),$(eval $(call page,$d)))
 $(PRINTED:%=build/weave/%.tex): %.tex: %.json book/latex.lua book/common.lua book/references.bib $(DRAWN:%=build/figures/%.pdf)
