@@ -29,8 +29,9 @@ void matmul_plain_nt(struct matrix out, struct matrix a,
     for (size_t i = 0; i < a.rows; i++)
         for (size_t j = 0; j < b.rows; j++) {
             real sum = 0;
+            const real *x = matrix_row(a, i), *y = matrix_row(b, j);
             for (size_t k = 0; k < a.cols; k++)
-                sum += matrix_row(a, i)[k] * matrix_row(b, j)[k];
+                sum += (real)(x[k] * y[k]);
             matrix_row(out, i)[j] = sum;
         }
 }
@@ -86,7 +87,7 @@ void matrix_add(struct matrix out, struct matrix a, real s,
     matrix_expect(a, out.rows, out.cols, "a");
     matrix_expect(b, out.rows, out.cols, "b");
     for (size_t i = 0; i < out.rows * out.cols; i++)
-        out.at[i] = a.at[i] + s * b.at[i];
+        out.at[i] = a.at[i] + (real)(s * b.at[i]);
 }
 
 void matrix_clear(struct matrix matrix)

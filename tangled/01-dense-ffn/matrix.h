@@ -48,7 +48,7 @@ static inline void row_copy(real *to, const real *from, size_t n)
 }
 static inline void row_add(real *to, real s, const real *from, size_t n)
 {
-    for (size_t i = 0; i < n; i++) to[i] += s * from[i];
+    for (size_t i = 0; i < n; i++) to[i] += (real)(s * from[i]);
 }
 double row_dot(const real *a, const real *b, size_t n);
 

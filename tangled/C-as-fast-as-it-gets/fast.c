@@ -78,10 +78,11 @@ static real dot(const real *a, const real *b, size_t n)
     size_t i = 0;
     for (; i + 8 <= n; i += 8)
         for (size_t lane = 0; lane < 8; lane++)
-            sum[lane] += a[i + lane] * b[i + lane];
-    for (; i < n; i++) sum[i % 8] += a[i] * b[i];
-    return ((sum[0] + sum[1]) + (sum[2] + sum[3]))
-         + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+            sum[lane] += (real)(a[i + lane] * b[i + lane]);
+    for (; i < n; i++) sum[i % 8] += (real)(a[i] * b[i]);
+    for (i = 0; i < 8; i += 2) sum[i] += sum[i + 1];
+    sum[0] += sum[2], sum[4] += sum[6];
+    return sum[0] + sum[4];
 }
 
 static inline void dots(struct matrix out, struct matrix a,
@@ -134,9 +135,10 @@ static inline float power_of_two(float t)
 /* sigma(2 u): what GELU multiplies z with. Off by 2e-7. */
 static inline float gate(float z)
 {
-    float t = z * (2.3022081981443250f
-                   + 0.10294323958002350f * (z * z));
-    return 1 / (1 + power_of_two(-t));
+    float square = z * z, t = 0.10294323958002350f * square;
+    t += 2.3022081981443250f, t *= z;
+    float p = 1 + power_of_two(-t);
+    return 1 / p;
 }
 
 int fast_gelu(real *restrict hidden, const real *restrict pre, size_t n)
@@ -149,10 +151,11 @@ int fast_gelu_slope(real *restrict dpre, const real *restrict pre,
                     size_t n)
 {
     for (size_t j = 0; j < n; j++) {
-        float z = pre[j], s = gate(z), u = 0.134145f * z * z;
-        float inner = 1.5957691216057308f
-            * (1 + (u > 1e30f ? 1e30f : u));
-        dpre[j] *= s + z * s * (1 - s) * inner;
+        float z = pre[j], s = gate(z), u = 0.134145f * z, part;
+        u *= z, u = u > 1e30f ? 1e30f : u;
+        u += 1, u *= 1.5957691216057308f;
+        part = z * s, part *= (float)(1 - s), part *= u;
+        dpre[j] *= (float)(s + part);
     }
     return 1;
 }
