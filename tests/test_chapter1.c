@@ -753,7 +753,16 @@ static void model_gradients(void)
 
 #endif
 
+/* The last step may be the one that blows up: it shows in the scores. */
+static void divergence_is_told(void)
+{
+    struct check_output got = check_run(CHECK_BUILD "/chapter1 --rate 10 --steps 4");
+    CU_ASSERT(got.status == 1 && strstr(got.err, "training diverged") && !*got.out);
+    check_free(&got);
+}
+
 SUITE(1) {
+    check_case("training that diverges is told, whenever it does", divergence_is_told);
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
     check_case("the generator is SplitMix64", splitmix);

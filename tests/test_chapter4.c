@@ -266,6 +266,20 @@ static void smooth_load(void)
 
 /* Known values, and that K experts are chosen: of equal logits, on average over the
  * noise, without noise (where the load is the count), and if all are. */
+/* NaN is chosen last, like in routes_select; a forbidden expert has no chance. */
+static void smooth_load_of_odd_logits(void)
+{
+    real odd[4] = {1, (real)NAN, 0, (real)NAN}, forbidden[3] = {1, (real)-INFINITY, (real)-INFINITY};
+    struct matrix z = {1, 4, odd}, f = {1, 3, forbidden};
+    double load[4];
+    balance_smooth_load(load, z, z, 0, 1);
+    CU_ASSERT(load[0] == 1 && load[1] == 0 && load[2] == 0 && load[3] == 0);
+    balance_smooth_load(load, z, z, 0, 3);
+    CU_ASSERT(load[0] == 1 && load[1] == 1 && load[2] == 1 && load[3] == 0);
+    balance_smooth_load(load, f, f, 1, 2);
+    CU_ASSERT(load[0] > 0 && load[1] == 0 && load[2] == 0);
+}
+
 static void smooth_load_values(void)
 {
     enum { T = 6, E = 4, DRAWS = 20000 };
@@ -663,6 +677,7 @@ SUITE(4) {
     check_case("no measure passes over a NaN", measures_of_nan);
     check_case("a token's NaN is in its slopes", slopes_of_nan);
     check_case("the smooth load is the chance to be chosen, with ties", smooth_load);
+    check_case("the smooth load of NaN and of forbidden experts", smooth_load_of_odd_logits);
     check_case("the smooth load is K in all, and without noise the count", smooth_load_values);
     check_case("biases move by the sign, and without tokens stay", bias_rule);
     check_case("biases rest at 4,420 even loads", bias_rests);

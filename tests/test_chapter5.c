@@ -570,6 +570,12 @@ static void factor_too_large(void) { capacity_slots(1000.1, 1, 1, 1); }
 static void too_many(void) { capacity_slots(1, 1000000001, 1, 1); }
 static void too_many_experts(void) { capacity_slots(1, 1, 1, 1000000001); }
 static void far_too_many(void) { capacity_slots(1, SIZE_MAX / 2 + 1, 2, 1); }
+static void gates_of_other_routes(void)
+{
+    struct capacity c = capacity_new(2, 3, 1);
+    struct routes r = routes_new(4, 3, 2);
+    capacity_gates(&c, &r, 1, matrix_new(4, 2));
+}
 static void small_slots(void)
 {
     struct capacity c = capacity_new(4, 4, 2);
@@ -593,6 +599,7 @@ static void contracts(void)
     check_aborts(too_many, "capacity.c choices 1000000001");
     check_aborts(too_many_experts, "capacity.c experts 1e9 1000000001");
     check_aborts(far_too_many, "capacity.c choices");
+    check_aborts(gates_of_other_routes, "capacity.c slots [K T, E]");
     check_aborts(small_slots, "capacity.c slots [K T, E]");
     done(&breach);
 }

@@ -714,6 +714,18 @@ static void other_rows(void)
     moe_route(&breach.moe, breach.x, &breach.work);
     rows_sort(&rows, &breach.work.routes, &breach.work.capacity);
 }
+static void more_tokens(void)
+{
+    const struct moe_options *o = &breach.moe.options;
+    struct rows rows = rows_new(2, o->experts, o->top_k, o->shared);
+    moe_route(&breach.moe, breach.x, &breach.work);
+    rows_sort(&rows, &breach.work.routes, &breach.work.capacity);
+}
+static void short_dx_naive(void)
+{
+    moe_forward_naive(&breach.moe, breach.y, breach.x, &breach.work);
+    moe_backward_naive(&breach.moe, &breach.grad, matrix_new(2, breach.x.cols), breach.dy, breach.x, &breach.work);
+}
 static void other_gradient(void)
 {
     struct moe_options o = breach.moe.options;
@@ -762,6 +774,8 @@ static void contracts(void)
     check_aborts(other_gradient, "moe.c gradient's experts");
     check_aborts(not_forward, "moe.c call first");
     check_aborts(wrong_dy_naive, "naive.c dy [T, D]");
+    check_aborts(short_dx_naive, "naive.c dx [T, D]");
+    check_aborts(more_tokens, "rows.c cannot sort T");
     check_aborts(negative_factor, "capacity.c factor -1");
     matrix_free(&narrow), done(&breach);
 }

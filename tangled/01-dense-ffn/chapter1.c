@@ -45,15 +45,15 @@ static int prepare(void)
     model[1] = book ? charlm_trained(seed)
                     : charlm_new(width, hidden, activation, &r);
     double loss = charlm_train(&model[1], book ? 0 : steps, rate, &r);
-    if (!isfinite(loss)) {
-        fprintf(stderr, "chapter1: training diverged at --rate %g "
-                "(try --rate %g)\n", rate, rate / 4);
-        return 1;
-    }
     charlm_text(text, tokens + 1, seed);
     work = charlm_work_new(model, tokens);
     for (int i = 0; i < 2; i++)
         seen[i] = look_into(&model[i], &work, text);
+    if (!isfinite(loss) || isnan(seen[1].right)) {
+        fprintf(stderr, "chapter1: training diverged at --rate %g "
+                "(try --rate %g)\n", rate, rate / 4);
+        return 1;
+    }
     parameters = ffn_parameters(width, hidden);
     flops = ffn_flops_per_token(width, hidden);
     symbols = text_symbols();

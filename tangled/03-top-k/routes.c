@@ -87,6 +87,7 @@ void routes_mask(struct routes *routes, const unsigned char *valid,
                  struct matrix *p, double *log_z)
 {
     routes->valid = routes->tokens;
+    if (p) matrix_expect(*p, routes->tokens, p->cols, "p [T, E]");
     for (size_t t = 0; valid && t < routes->tokens; t++) {
         if (valid[t]) continue;
         routes->valid--;
@@ -101,6 +102,7 @@ void routes_mask(struct routes *routes, const unsigned char *valid,
 double routes_kept(const struct routes *routes, struct matrix p)
 {
     double sum = 0;
+    matrix_expect(p, routes->tokens, routes->experts, "p [T, E]");
     for (size_t t = 0; t < routes->tokens; t++)
         for (size_t k = 0; k < routes->top_k; k++) {
             size_t e = routes_expert(routes, t, k);

@@ -39,7 +39,8 @@ void routes_weigh(struct routes *routes, enum routes_gate gate,
 
 /* Take out the tokens t with valid[t] = 0, which are padding: no
  * expert, gates of 0, and where given p [T, E] and log_z [T] of 0, so
- * that they add to no sum and get no slope. NULL: all are valid. */
+ * that they add to no sum and get no slope. NULL: all are valid. Once,
+ * after the selection. */
 void routes_mask(struct routes *routes, const unsigned char *valid,
                  struct matrix *p, double *log_z);
 

@@ -196,8 +196,12 @@ double balance_max_violation(const double *share, size_t experts)
 static size_t ahead(const real *z, size_t experts, size_t self)
 {
     size_t count = 0;
-    for (size_t e = 0; e < experts; e++)
-        count += z[e] > z[self] || (z[e] == z[self] && e < self);
+    int lost = isnan((double)z[self]); /* NaN ranks below numbers */
+    for (size_t e = 0; e < experts; e++) {
+        int equal = z[e] == z[self] || (lost && isnan((double)z[e]));
+        count += z[e] > z[self] || (lost && !isnan((double)z[e]))
+              || (equal && e < self);
+    }
     return count;
 }
 
@@ -221,7 +225,8 @@ void balance_smooth_load(double *load, struct matrix logits,
         double next = largest(z, n, top_k);
         for (size_t e = 0; e < n; e++) {
             double rival = (double)z[e] < last ? last : next;
-            double d = (double)matrix_row(logits, t)[e] - rival;
+            double mine = (double)matrix_row(logits, t)[e];
+            double d = mine == -INFINITY ? mine : mine - rival;
             load[e] += deviation == 0 ? ahead(z, n, e) < top_k
                 : erfc(-d / deviation / sqrt(2)) / 2;
         }

@@ -126,18 +126,21 @@ static void run(const struct collapse_options *o,
     struct random r = random_seeded(seed);
     struct mixture m = mixture_new(o, model, &r);
     double *now = room(o->experts, sizeof *now);
+    size_t window = o->steps < COLLAPSE_WINDOW ? o->steps
+                                               : COLLAPSE_WINDOW;
     for (size_t i = 1; i <= o->steps; i++) {
         step(&m, model, &r);
         for (size_t e = 0; e < o->experts; e++) {
             now[e] += m.f[e] / COLLAPSE_EVERY;
-            if (i + COLLAPSE_WINDOW > o->steps)
-                late[e] += m.f[e] / COLLAPSE_WINDOW;
+            if (i + window > o->steps)
+                late[e] += m.f[e] / (double)window;
         }
         if (!curve || i % COLLAPSE_EVERY) continue;
         curve[i / COLLAPSE_EVERY - 1] += balance_effective(now,
                                                            o->experts);
         for (size_t e = 0; e < o->experts; e++) now[e] = 0;
     }
+    if (!isfinite(matrix_squares(m.router.w))) late[0] = NAN;
     mixture_free(&m), free(now);
 }
 

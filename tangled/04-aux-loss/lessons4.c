@@ -115,10 +115,10 @@ static const struct lesson rows[] = {
      score_collapse,
      {"That is the sum. But then an even batch would score 1/E.",
       "One expert with everything has that loss. Here K share it."}},
-    {"4.2", "Where the load leans, and where the probability does", "1.2.3",
-     7,
-     "Expert 0 has more tokens than any other. Is the auxiliary loss "
-     "of the batch above 1, exactly 1, or below 1?", NULL,
+    {"4.2", "Where the load leans, and where the probability does",
+     "1.2.3", 7, "Expert 0 has more tokens than any other. Is the "
+     "auxiliary loss of the batch above 1, exactly 1, or below 1?",
+     NULL,
      LESSON_CHOICE, 0, {"above 1", "exactly 1", "below 1"},
      {"The load leans to expert 0. Where does the probability lean?",
       "Undecided tokens give all experts the same.",

@@ -4,6 +4,10 @@
 #include "capacity.h"
 #include "stop.h"
 
+/* declare what refuses */
+static void expect_routes(const struct capacity *c,
+                          const struct routes *r);
+
 int capacity_exact(double factor)
 {
     return fabs(factor * 1e6 - round(factor * 1e6)) < 1e-4;
@@ -70,12 +74,7 @@ void capacity_fill(struct capacity *c, const struct routes *routes,
                    size_t slots, enum capacity_order order,
                    struct matrix probabilities)
 {
-    /* refuse routes that do not fit the slots */
-    if (c->choices != routes->tokens * routes->top_k
-        || c->experts != routes->experts)
-        stop("the slots [K T, E] were made for %zu x %zu, the routes are "
-             "%zu x %zu", c->choices, c->experts,
-             routes->tokens * routes->top_k, routes->experts);
+    expect_routes(c, routes);
     if (order == CAPACITY_PROBABILITY)
         matrix_expect(probabilities, routes->tokens, routes->experts,
                       "p [T, E]");
@@ -100,6 +99,7 @@ struct capacity_count capacity_measure(const struct capacity *c,
                                        const struct routes *r)
 {
     struct capacity_count n = {.slots = r->experts * c->slots};
+    expect_routes(c, r);
     for (size_t e = 0; e < r->experts; e++)
         n.wasted += c->slots - c->taken[e];
     for (size_t t = 0; t < r->tokens; t++) {
@@ -130,6 +130,7 @@ static double share_scale(const struct capacity *c,
 void capacity_gates(const struct capacity *c, const struct routes *r,
                     int share_out, struct matrix kept)
 {
+    expect_routes(c, r);
     matrix_expect(kept, r->tokens, r->top_k, "kept [T, K]");
     for (size_t t = 0; t < r->tokens; t++) {
         double scale = share_out ? share_scale(c, r, t) : 1;
@@ -166,6 +167,7 @@ void capacity_gates_backward(const struct capacity *c,
                              const struct routes *r, int share_out,
                              struct matrix dgate, struct matrix dkept)
 {
+    expect_routes(c, r);
     matrix_expect(dgate, r->tokens, r->top_k, "dgate [T, K]");
     matrix_expect(dkept, r->tokens, r->top_k, "dkept [T, K]");
     for (size_t t = 0; t < r->tokens; t++) {
@@ -196,4 +198,13 @@ struct capacity capacity_new(size_t tokens, size_t experts,
 void capacity_free(struct capacity *capacity)
 {
     free(capacity->slot), free(capacity->taken), free(capacity->line);
+}
+
+static void expect_routes(const struct capacity *c,
+                          const struct routes *r)
+{
+    if (c->choices != r->tokens * r->top_k || c->experts != r->experts)
+        stop("the slots [K T, E] were made for %zu x %zu, the routes "
+             "are %zu x %zu", c->choices, c->experts,
+             r->tokens * r->top_k, r->experts);
 }

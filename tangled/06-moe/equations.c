@@ -16,7 +16,7 @@ static double block(const struct ffn *f, const real *x, const real *dy)
     double sum = 0, root = sqrt(2 / acos(-1));
     for (size_t j = 0; j < f->w1.cols; j++) {
         double z = column(x, f->w1, j) + (double)f->b1.at[j];
-        double up = 0, bent = fmax(z, 0), cube = z * z * z;
+        double up = 0, bent = z <= 0 ? 0 : z, cube = z * z * z;
         if (f->activation == FFN_GELU)
             bent = z / 2 * (1 + tanh(root * (z + 0.044715 * cube)));
         for (size_t d = 0; d < f->w2.cols; d++)
@@ -102,7 +102,8 @@ double equations_gap(const struct moe *m, struct matrix y,
         double term = (double)dy.at[i] * (double)y.at[i];
         sum += term, size += fabs(term);
     }
-    return fabs(equations_loss(m, x, dy, w) - sum) / size;
+    double apart = fabs(equations_loss(m, x, dy, w) - sum);
+    return size > 0 ? apart / size : apart;
 }
 
 struct check { const struct moe *m; struct matrix x, dy;

@@ -6,7 +6,7 @@
 static const char *const conventions[] = {
     "softmax over all experts, then keep K",
     "keep K, then softmax over them",
-    "keep K, then their sigmoids over the sum of those"};
+    "keep K, then their sigmoids over their sum"};
 
 static struct lesson_answer unless(double right, double wrong)
 {

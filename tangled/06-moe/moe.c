@@ -15,6 +15,7 @@ struct moe_scratch {
 };
 static void expect_work(const struct moe *m, struct matrix x,
                         const struct moe_work *w);
+static void expect_layer(const struct moe *m, const struct moe_work *w);
 static void expect_gradient(const struct moe *m,
                             const struct moe *grad);
 static void expect_tokens(struct matrix y, const struct moe_work *w,
@@ -170,7 +171,7 @@ static void weights_back(const struct moe *m, struct moe *grad,
                          struct moe_work *w)
 {
     const size_t *start = w->rows.start;
-    expect_gradient(m, grad);
+    expect_layer(m, w), expect_gradient(m, grad);
     MATRIX_PARALLEL(dynamic)
     for (size_t i = 0; i < 2 * w->rows.experts; i++) {
         size_t e = i / 2, n = start[e + 1] - start[e];
@@ -311,9 +312,15 @@ void moe_work_free(struct moe_work *w)
 static void expect_work(const struct moe *m, struct matrix x,
                         const struct moe_work *w)
 {
+    matrix_expect(x, w->routes.tokens, m->options.width, "x [T, D]");
+    expect_layer(m, w);
+}
+
+static void expect_layer(const struct moe *m, const struct moe_work *w)
+{
     const struct moe_options *o = &m->options;
-    matrix_expect(x, w->routes.tokens, o->width, "x [T, D]");
-    matrix_expect(w->in, x.rows * (o->top_k + o->shared), o->width,
+    size_t rows = w->routes.tokens * (o->top_k + o->shared);
+    matrix_expect(w->in, rows, o->width,
                   "the work's rows [(K + N) T, D]");
     matrix_expect(w->trace.pre, w->in.rows, o->hidden,
                   "the work's hidden rows [(K + N) T, H]");

@@ -17,7 +17,7 @@ void moe_weights(struct weights *list, const char *name,
                  struct moe *value, struct moe *slope);
 
 struct moe_work { /* of passes over T tokens; made once */
-    const unsigned char *valid; /* [T] 0: padding. NULL: none is */
+    const unsigned char *valid; /* [T] 0: padding (finite); or NULL */
     struct matrix z, p, kept;   /* [T, E] [T, E] [T, K] */
     struct routes routes;
     struct capacity capacity;

@@ -1,5 +1,6 @@
 #include <math.h>
 #include "naive.h"
+#include "stop.h"
 
 void moe_forward_naive(const struct moe *m, struct matrix y,
                        struct matrix x, struct moe_work *w)
@@ -34,6 +35,12 @@ void moe_backward_naive(const struct moe *m, struct moe *grad,
     struct matrix out = matrix_new(3, x.cols), dout, din;
     struct weights all = {0};
     matrix_expect(dy, x.rows, x.cols, "dy [T, D]");
+    matrix_expect(dx, x.rows, x.cols, "dx [T, D]");
+    if (grad->options.experts + grad->options.shared
+        != o->experts + o->shared)
+        stop("the gradient has %zu experts, the layer %zu",
+             grad->options.experts + grad->options.shared,
+             o->experts + o->shared);
     dout = matrix_rows(out, 1, 1), din = matrix_rows(out, 2, 1);
     out.rows = 1;
     moe_weights(&all, "", grad, grad), weights_clear(&all);

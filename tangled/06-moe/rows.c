@@ -44,11 +44,12 @@ static void place_choices(struct rows *s, const struct routes *routes,
 void rows_sort(struct rows *s, const struct routes *routes,
                const struct capacity *capacity)
 {
-    if (routes->experts - routes->top_k != s->experts - s->each
+    if (routes->tokens > s->tokens || routes->top_k > s->each
+        || routes->experts - routes->top_k != s->experts - s->each
         || capacity->choices != routes->tokens * routes->top_k)
-        stop("rows for E + N = %zu, K + N = %zu cannot sort E = %zu, "
-             "K = %zu", s->experts, s->each, routes->experts,
-             routes->top_k);
+        stop("rows for T = %zu, E + N = %zu, K + N = %zu cannot sort "
+             "T = %zu, E = %zu, K = %zu", s->tokens, s->experts,
+             s->each, routes->tokens, routes->experts, routes->top_k);
     count_rows(s, routes, capacity);
     place_choices(s, routes, capacity);
     s->runs = 0;
@@ -62,7 +63,8 @@ struct rows rows_new(size_t tokens, size_t experts, size_t top_k,
                      size_t shared)
 {
     size_t each = top_k + shared, most = tokens * each;
-    return (struct rows){.experts = experts + shared, .each = each,
+    return (struct rows){.tokens = tokens, .experts = experts + shared,
+        .each = each,
         .start = room(experts + shared + 1, sizeof(size_t)),
         .place = room(most, sizeof(size_t)),
         .choice = room(most, sizeof(size_t)),

@@ -6,7 +6,7 @@
 #include "capacity.h"
 
 struct rows {
-    size_t experts, each, count; /* E + N, K + N, R */
+    size_t tokens, experts, each, count; /* T, E + N, K + N, R */
     size_t *start;  /* [E + N + 1] expert e: start[e]..start[e + 1] */
     size_t *place;  /* [T, K + N] a row, or CAPACITY_DROPPED */
     size_t *choice; /* [R] the way back: t * (K + N) + j */

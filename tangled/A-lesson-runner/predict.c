@@ -327,7 +327,8 @@ static void refuse_second(const struct args *args, int argc,
 {
     const char *first = NULL;
     for (int i = 1; i < argc; i++) {
-        if (*argv[i] == '-' || !strcmp(argv[i - 1], "--seed")) continue;
+        if (*argv[i] == '-' || !strcmp(argv[i - 1], "--seed")
+            || !strcmp(argv[i - 1], "--path")) continue;
         if (first)
             args_reject(args, argv[i], "build/predict 3.2", "comes "
                 "after %s; allowed is one lesson, or a chapter", first);
@@ -359,6 +360,9 @@ int main(int argc, char **argv)
                            : ENOENT;
     if (*file.path && error == ENOENT) error = 0;
     if (only_progress) return show_progress(error);
+    if (only_today && wanted)
+        args_reject(&args, wanted, "build/predict --today", "does not "
+                    "go with --today, which chooses the lessons");
     if (only_today) teach_today();
     else if (!teach_wanted()) refuse_unknown(&args);
     return say_goodbye();

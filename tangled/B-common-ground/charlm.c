@@ -45,8 +45,10 @@ double charlm_accuracy(const struct charlm *model,
     for (size_t t = 0; t < work->x.rows; t++) {
         const real *row = matrix_row(work->scores, t);
         size_t best = 0;
-        for (size_t v = 1; v < work->scores.cols; v++)
+        for (size_t v = 0; v < work->scores.cols; v++) {
+            if (isnan((double)row[v])) return NAN;
             if (row[v] > row[best]) best = v;
+        }
         right += text_char(best) == text[t + 1];
     }
     return (double)right / (double)work->x.rows;

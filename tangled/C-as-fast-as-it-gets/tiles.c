@@ -25,8 +25,9 @@ void tiles_cut(struct rows *s)
         size_t count = s->start[e + 1] - s->start[e];
         size_t parts = parts_of(count, s->count / 5 + 1);
         for (size_t i = 0; i < parts; i++) {
-            size_t first = count * i / parts;
-            size_t end = count * (i + 1) / parts;
+            uint64_t all = count; /* times i may pass 32 bits */
+            size_t first = (size_t)(all * i / parts);
+            size_t end = (size_t)(all * (i + 1) / parts);
             put_tile(s, (struct rows_run){e, s->start[e] + first,
                                           end - first});
         }
