@@ -142,8 +142,8 @@ static const struct lesson rows[] = {
       "strengths are far from equal."}},
     {"1.4", "An expert is just a feed-forward block, nothing more",
      "2.1.2", 6, "A dense block is replaced by a mixture of E experts; "
-     "each token goes to K of them. How many dense blocks does a token "
-     "cost now? Count experts only.", "dense blocks", LESSON_NUMBER,
+     "each token goes to K of them. A token's FLOPs are now those of "
+     "how many dense blocks? Count experts only.", "dense blocks", LESSON_NUMBER,
      0.001, {0},
      {"What an expert costs is what any block of its width costs.",
       "Experts that a token does not go to cost it nothing.",
