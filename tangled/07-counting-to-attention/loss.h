@@ -1,0 +1,14 @@
+#ifndef LOSS_H
+#define LOSS_H
+/* Cross-entropy of logits against the characters that came. */
+#include "matrix.h"
+
+/* Mean of -log p(target) over T rows of logits [T, V], in nats, and
+ * its slope in dlogits [T, V], which may be the same matrix. each [T]
+ * gets every row's own, unless NULL. */
+double loss_forward(struct matrix dlogits, struct matrix logits,
+                    const size_t *target, double *each);
+
+double loss_bits(double nats);
+
+#endif
