@@ -5,7 +5,9 @@
 #include <string.h>
 #include "charlm.h"
 #include "check.h"
+#include "fast.h"
 #include "lessons.h"
+#include "look.h"
 #include "text.h"
 
 extern const struct lesson_table lessons1;
@@ -112,23 +114,87 @@ static void naive_product(struct matrix out, struct matrix a, struct matrix b)
         }
 }
 
+enum { FORMS = 3 };
+typedef void product_of(struct matrix, struct matrix, struct matrix);
+static product_of *const asked[FORMS] = {matmul, matmul_tn, matmul_nt};
+static product_of *const plain[FORMS] = {matmul_plain, matmul_plain_tn, matmul_plain_nt};
+
+/* Rounding: each of k products and sums is off by half an epsilon of what is summed. */
+static double rounding(size_t k)
+{
+    return (double)(k + 1) * (sizeof(real) == sizeof(float) ? 1.2e-7 : 2.3e-16) * (double)k;
+}
+
+static int same_digits(struct matrix a, struct matrix b)
+{
+    return !memcmp(a.at, b.at, a.rows * a.cols * sizeof(real));
+}
+
+/* One shape, three forms: the plain loops give the definition, and what is asked
+ * for gives the plain loops: their digits where the order of the sums is one. */
+static void check_product(struct random *r, size_t m, size_t k, size_t n)
+{
+    struct matrix a = check_matrix(r, m, k, 1), b = check_matrix(r, k, n, 1);
+    struct matrix at = transposed(a), bt = transposed(b), want = matrix_new(m, n);
+    struct matrix left[FORMS] = {a, at, a}, right[FORMS] = {b, b, bt};
+    naive_product(want, a, b);
+    for (int form = 0; form < FORMS; form++) {
+        struct matrix ours = check_matrix(r, m, n, 9), theirs = check_matrix(r, m, n, 9);
+        asked[form](ours, left[form], right[form]);
+        plain[form](theirs, left[form], right[form]);
+        CU_ASSERT(check_gap(want, theirs) <= rounding(k));
+        CU_ASSERT(check_gap(theirs, ours) <= rounding(k));
+        int library = n >= 48; /* may go to oneDNN, which has an order of its own */
+        if (form < 2 && !library) CU_ASSERT(same_digits(theirs, ours));
+        matrix_free(&ours), matrix_free(&theirs);
+    }
+    matrix_free(&a), matrix_free(&b), matrix_free(&at), matrix_free(&bt), matrix_free(&want);
+}
+
 static void products(void)
 {
     struct random r = check_random();
-    for (int round = 0; round < 60; round++) {
-        size_t m = random_below(&r, 20), k = random_below(&r, 40), n = random_below(&r, 20);
-        struct matrix a = check_matrix(&r, m, k, 1), b = check_matrix(&r, k, n, 1);
-        struct matrix at = transposed(a), bt = transposed(b);
-        struct matrix want = matrix_new(m, n), out = matrix_new(m, n);
-        naive_product(want, a, b);
-        matmul(out, a, b);
-        CU_ASSERT(check_gap(want, out) < 2e-6);
-        matmul_tn(out, at, b);
-        CU_ASSERT(check_gap(want, out) < 2e-6);
-        matmul_nt(out, a, bt);
-        CU_ASSERT(check_gap(want, out) < 2e-6);
-        matrix_free(&a), matrix_free(&b), matrix_free(&at), matrix_free(&bt);
-        matrix_free(&want), matrix_free(&out);
+    for (size_t m = 0; m < 20; m++)
+        for (size_t k = 0; k < 10; k++)
+            for (size_t n = 0; n < 10; n++) check_product(&r, m, k, n);
+    for (int round = 0; round < 20; round++)
+        check_product(&r, random_below(&r, 90), random_below(&r, 90), random_below(&r, 90));
+    check_product(&r, 70, 64, 50);
+}
+
+/* The fast forms are there where they should be: in products of routers' widths,
+ * and never in fewer than eight rows. */
+static void fast_applies(void)
+{
+    struct random r = check_random();
+    for (size_t n = 1; n < 12; n++)
+        for (size_t m = 6; m < 10; m++) {
+            struct matrix a = check_matrix(&r, m, 5, 1), b = check_matrix(&r, 5, n, 1);
+            struct matrix at = transposed(a), bt = transposed(b), out = matrix_new(m, n);
+#ifdef __GNUC__
+            int narrow = m >= 8 && (n == 4 || n == 8);
+#else
+            int narrow = 0;
+#endif
+            CU_ASSERT_EQUAL(fast_product(out, a, b), narrow);
+            CU_ASSERT_EQUAL(fast_product_tn(out, at, b), narrow);
+            CU_ASSERT_EQUAL(fast_product_nt(out, a, bt), 1);
+            matrix_free(&a), matrix_free(&b), matrix_free(&at), matrix_free(&bt), matrix_free(&out);
+        }
+}
+
+/* Eight sums at once, and what is left over: the sum is exact for whole numbers. */
+static void dot_products(void)
+{
+    struct random r = check_random();
+    for (size_t n = 0; n < 40; n++) {
+        real a[40], b[40];
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            a[i] = (real)random_below(&r, 200), b[i] = (real)random_below(&r, 200);
+            sum += (double)a[i] * (double)b[i];
+        }
+        CU_ASSERT_EQUAL(row_dot(a, b, n), sum);
     }
 }
 
@@ -137,61 +203,84 @@ static double gelu(double z)
     return 0.5 * z * (1 + tanh(sqrt(2 / acos(-1)) * (z + 0.044715 * z * z * z)));
 }
 
-/* A column has the same digits whatever stands beside it: the products of
- * routers' widths, 4 and 8, are added up in the order of all others. */
-static void narrow_products(void)
+/* From its definition: the tail of the difference quotient is below 1e-9. */
+static double gelu_slope(double z)
 {
-    struct random r = check_random();
-    for (int round = 0; round < 200; round++) {
-        size_t m = random_below(&r, 30), k = random_below(&r, 30), n = round % 2 ? 4 : 8;
-        struct matrix a = check_matrix(&r, m, k, 1), b = check_matrix(&r, k, n, 1);
-        struct matrix wide = matrix_new(k, n + 1), at = transposed(a);
-        struct matrix out = matrix_new(m, n), more = matrix_new(m, n + 1), out_t = matrix_new(m, n);
-        for (size_t i = 0; i < k * n; i++) matrix_row(wide, i / n)[i % n] = b.at[i];
-        matmul(out, a, b), matmul(more, a, wide), matmul_tn(out_t, at, b);
-        for (size_t i = 0; i < m * n; i++)
-            CU_ASSERT(out.at[i] == matrix_row(more, i / n)[i % n] && out.at[i] == out_t.at[i]);
-        matrix_free(&a), matrix_free(&b), matrix_free(&wide), matrix_free(&at);
-        matrix_free(&out), matrix_free(&more), matrix_free(&out_t);
-        /* Inner width 4 or 8, and the same with a column of zeros. */
-        struct matrix x = check_matrix(&r, m, n, 1), y = check_matrix(&r, k, n, 1);
-        struct matrix x0 = matrix_new(m, n + 1), y0 = matrix_new(k, n + 1);
-        for (size_t i = 0; i < m * n; i++) matrix_row(x0, i / n)[i % n] = x.at[i];
-        for (size_t i = 0; i < k * n; i++) matrix_row(y0, i / n)[i % n] = y.at[i];
-        struct matrix dots = matrix_new(m, k), dots0 = matrix_new(m, k);
-        matmul_nt(dots, x, y), matmul_nt(dots0, x0, y0);
-        for (size_t i = 0; i < m * k; i++) CU_ASSERT(dots.at[i] == dots0.at[i]);
-        matrix_free(&x), matrix_free(&y), matrix_free(&x0), matrix_free(&y0);
-        matrix_free(&dots), matrix_free(&dots0);
+    return (gelu(z + 1e-5) - gelu(z - 1e-5)) / 2e-5;
+}
+
+/* A block of one unit that hands on what it gets: y is the activation of x, dx its slope. */
+static void activation_at(enum ffn_activation activation, double at, double *value, double *slope)
+{
+    struct random r = random_seeded(1);
+    struct ffn f = ffn_new(1, 1, activation, &r);
+    struct matrix x = matrix_new(1, 1), y = matrix_new(1, 1), dx = matrix_new(1, 1), dy = matrix_new(1, 1);
+    struct ffn_trace trace = ffn_trace_new(1, 1);
+    f.w1.at[0] = f.w2.at[0] = dy.at[0] = 1, x.at[0] = (real)at;
+    ffn_forward(&f, y, x, &trace);
+    ffn_backward_rows(&f, dx, dy, &trace);
+    *value = (double)y.at[0], *slope = (double)dx.at[0];
+    matrix_free(&x), matrix_free(&y), matrix_free(&dx), matrix_free(&dy);
+    ffn_free(&f), ffn_trace_free(&trace);
+}
+
+static void gelu_everywhere(void)
+{
+    double y, slope, exact = sizeof(real) == sizeof(double) ? 1e-14 : 3e-7;
+    for (int i = -4000; i <= 4000; i++) {
+        double x = i / 64.0;
+        activation_at(FFN_GELU, x, &y, &slope);
+        CU_ASSERT(fabs(y - gelu(x)) <= exact * fmax(1, fabs(x)));
+        CU_ASSERT(fabs(slope - gelu_slope(x)) <= 2e-6);
+    }
+    const double far[] = {101, 1e12, 1e30, 3e38};
+    for (size_t i = 0; i < 4; i++) {
+        activation_at(FFN_GELU, far[i], &y, &slope);
+        CU_ASSERT(y == (double)(real)far[i] && slope == 1);
+        activation_at(FFN_GELU, -far[i], &y, &slope);
+        CU_ASSERT(y == 0 && slope == 0);
     }
 }
 
-/* GELU's own power of two, against the C library in double. */
-static void gelu_everywhere(void)
+/* Rows of every length from 0 up have the digits that each number has alone. */
+static void gelu_rows(void)
 {
-    struct random r = random_seeded(1);
-    struct ffn f = ffn_new(1, 1, FFN_GELU, &r);
-    f.w1.at[0] = f.w2.at[0] = 1;
-    struct matrix x = matrix_new(1, 1), y = matrix_new(1, 1);
-    struct ffn_trace trace = ffn_trace_new(1, 1);
-    for (int i = -4000; i <= 4000; i++) {
-        x.at[0] = (real)i / 64;
-        ffn_forward(&f, y, x, &trace);
-        CU_ASSERT(fabs((double)y.at[0] - gelu((double)x.at[0])) <= 3e-7 * fmax(1, fabs((double)x.at[0])));
+    struct random r = check_random();
+    for (size_t n = 0; n < 40; n++) {
+        real z[41] = {0}, h[41] = {0}, d[41] = {0}, one = 0, slope = 1;
+        for (size_t i = 0; i < n; i++) z[i] = (real)random_symmetric(&r, 4), d[i] = 1;
+        h[n] = d[n] = 7;
+        int done = fast_gelu(h, z, n) + fast_gelu_slope(d, z, n);
+        CU_ASSERT_EQUAL(done, sizeof(real) == sizeof(float) ? 2 : 0);
+        CU_ASSERT(h[n] == 7 && d[n] == 7);
+        for (size_t i = 0; done && i < n; i++) {
+            slope = 1;
+            fast_gelu(&one, &z[i], 1), fast_gelu_slope(&slope, &z[i], 1);
+            CU_ASSERT(h[i] == one && d[i] == slope);
+        }
     }
-    CU_ASSERT_EQUAL(y.at[0], x.at[0]);
-    x.at[0] = (real)-3e38, ffn_forward(&f, y, x, &trace);
-    CU_ASSERT_EQUAL(y.at[0], 0);
-    struct matrix dx = matrix_new(1, 1), one = matrix_new(1, 1);
-    x.at[0] = (real)-1e12, one.at[0] = 1, ffn_forward(&f, y, x, &trace);
-    ffn_backward_rows(&f, dx, one, &trace);
-    CU_ASSERT_EQUAL(dx.at[0], 0);
-    x.at[0] = (real)NAN, ffn_forward(&f, y, x, &trace);
-    CU_ASSERT(isnan((double)y.at[0]));
-    matrix_free(&dx), matrix_free(&one);
-    x.at[0] = 1e30f, ffn_forward(&f, y, x, &trace);
-    CU_ASSERT_EQUAL(y.at[0], x.at[0]);
-    ffn_free(&f), ffn_trace_free(&trace), matrix_free(&x), matrix_free(&y);
+}
+
+/* What is missing stays in sight: a NaN in a token or a weight is not silenced. */
+static void missing_numbers(void)
+{
+    double y, slope;
+    for (int activation = FFN_RELU; activation <= FFN_GELU; activation++) {
+        activation_at((enum ffn_activation)activation, NAN, &y, &slope);
+        CU_ASSERT(isnan(y) && isnan(slope));
+    }
+    struct random r = check_random();
+    struct ffn f = ffn_new(3, 8, FFN_RELU, &r);
+    struct matrix x = check_matrix(&r, 2, 3, 1), out = matrix_new(2, 3);
+    struct ffn_trace trace = ffn_trace_new(2, 8);
+    f.w1.at[5] = (real)NAN;
+    ffn_forward(&f, out, x, &trace);
+    for (size_t i = 0; i < 6; i++) CU_ASSERT(isnan((double)out.at[i]));
+    CU_ASSERT(isnan(ffn_zero_share(trace.hidden)));
+    CU_ASSERT(isnan(ffn_top_share(&f, trace.hidden, 2)));
+    ffn_keep(&f, trace.hidden, 1);
+    CU_ASSERT(isnan((double)trace.hidden.at[5]) && isnan((double)trace.hidden.at[13]));
+    ffn_free(&f), ffn_trace_free(&trace), matrix_free(&x), matrix_free(&out);
 }
 
 /* Every dimension of every product, one wrong at a time. */
@@ -231,6 +320,12 @@ static void misfit_sum(void)
     matrix_add(matrix_new(2, 3), matrix_new(2, 3), 1, matrix_new(3, 2));
 }
 
+static void misfit_slope(void)
+{
+    struct weights list = {0};
+    weights_add(&list, "w9", matrix_new(2, 3), matrix_new(3, 2));
+}
+
 static void broken_shapes(void)
 {
     check_aborts(misfit_nn, "matrix.c [2, 3] [4, 7] rows");
@@ -248,6 +343,7 @@ static void broken_shapes(void)
     check_aborts(misfit_vectors, "charlm.c [3, 4] [3, 5]");
     check_aborts(misfit_x, "[5, 3] [4, 8]");
     check_aborts(misfit_sum, "matrix.c: [2, 3] [3, 2]");
+    check_aborts(misfit_slope, "weights.c: w9 [2, 3] [3, 2]");
 }
 
 /* ---- The block ---- */
@@ -322,17 +418,19 @@ static void costs(void)
     for (int round = 0; round < 30; round++) {
         size_t width = 1 + random_below(&r, 50), hidden = 1 + random_below(&r, 90), flops = 0;
         struct ffn f = ffn_new(width, hidden, FFN_RELU, &r);
-        struct matrix all[] = {f.w1, f.b1, f.w2, f.b2};
-        size_t parameters = 0;
-        for (size_t i = 0; i < 4; i++) parameters += all[i].rows * all[i].cols;
+        struct weights list = {0};
+        ffn_weights(&list, "ffn", &f, &f);
         for (size_t j = 0; j < f.w1.cols; j++)
             for (size_t i = 0; i < f.w1.rows; i++) flops += 2;
         for (size_t d = 0; d < f.w2.cols; d++)
             for (size_t j = 0; j < f.w2.rows; j++) flops += 2;
-        CU_ASSERT_EQUAL(ffn_parameters(width, hidden), parameters);
+        CU_ASSERT_EQUAL(ffn_parameters(width, hidden), weights_count(&list));
         CU_ASSERT_EQUAL(ffn_flops_per_token(width, hidden), flops);
-        ffn_free(&f);
+        weights_free(&list), ffn_free(&f);
     }
+    /* Mixtral's block, in more than 32 bits of FLOPs for its eight experts. */
+    CU_ASSERT_EQUAL(8 * ffn_flops_per_token(4096, 14336), UINT64_C(1879048192));
+    CU_ASSERT_EQUAL(ffn_flops_per_token(UINT64_C(1) << 20, UINT64_C(1) << 20), UINT64_C(1) << 42);
 }
 
 static void shares(void)
@@ -400,6 +498,63 @@ static void uniform_is_one(void)
     matrix_free(&one), ffn_trace_free(&trace), block_free(&b);
 }
 
+/* ---- All that a model learns ---- */
+
+static void listed(void)
+{
+    struct random r = check_random();
+    struct weights list = {0};
+    struct matrix value[30], slope[30];
+    CU_ASSERT_EQUAL(weights_count(&list), 0);
+    CU_ASSERT_EQUAL(weights_norm(&list), 0);
+    for (size_t i = 0; i < 30; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "w%zu", i);
+        value[i] = check_matrix(&r, i, 3, 1), slope[i] = matrix_new(i, 3);
+        if (i % 2) weights_add(&list, name, value[i], slope[i]);
+        else weights_add_part(&list, "even", name, value[i], slope[i]);
+    }
+    CU_ASSERT_EQUAL(list.count, 30);
+    CU_ASSERT_EQUAL(weights_count(&list), 3 * 29 * 30 / 2);
+    CU_ASSERT_STRING_EQUAL(list.at[7].name, "w7");
+    CU_ASSERT_STRING_EQUAL(list.at[28].name, "even.w28");
+    for (size_t i = 0; i < 30; i++) /* views, not copies */
+        CU_ASSERT(list.at[i].value.at == value[i].at && list.at[i].slope.at == slope[i].at);
+    weights_free(&list);
+    CU_ASSERT(!list.at && !list.count);
+    for (size_t i = 0; i < 30; i++) matrix_free(&value[i]), matrix_free(&slope[i]);
+}
+
+static void long_name(void)
+{
+    char name[200];
+    struct weights list = {0};
+    struct matrix m = matrix_new(1, 1);
+    memset(name, 'n', sizeof name - 1), name[sizeof name - 1] = '\0';
+    weights_add_part(&list, name, name, m, m);
+    CU_ASSERT_EQUAL(strlen(list.at[0].name), WEIGHTS_NAME - 1);
+    weights_free(&list), matrix_free(&m);
+}
+
+static void stepped(void)
+{
+    struct weights list = {0};
+    struct matrix v = matrix_new(1, 2), g = matrix_new(1, 2), w = matrix_new(1, 1), h = matrix_new(1, 1);
+    v.at[0] = 1, v.at[1] = 2, w.at[0] = 3;
+    g.at[0] = 3, g.at[1] = -4, h.at[0] = 12;
+    weights_add(&list, "v", v, g), weights_add(&list, "w", w, h);
+    CU_ASSERT_EQUAL(weights_norm(&list), 13); /* 9 + 16 + 144 = 169 */
+    weights_step(&list, 0.5); /* against the slopes */
+    CU_ASSERT(v.at[0] == (real)-0.5 && v.at[1] == 4 && w.at[0] == -3);
+    weights_clear(&list);
+    CU_ASSERT(g.at[0] == 0 && g.at[1] == 0 && h.at[0] == 0 && weights_norm(&list) == 0);
+    CU_ASSERT(v.at[0] == (real)-0.5); /* only slopes are cleared */
+    h.at[0] = (real)NAN;
+    CU_ASSERT(isnan(weights_norm(&list)));
+    weights_free(&list);
+    matrix_free(&v), matrix_free(&g), matrix_free(&w), matrix_free(&h);
+}
+
 /* ---- Training ---- */
 
 static void training(void)
@@ -415,12 +570,61 @@ static void training(void)
     b = charlm_new(8, 16, FFN_RELU, &s);
     CU_ASSERT(isfinite(charlm_train(&a, 400, 0.3, &r)));
     charlm_train(&b, 400, 0.3, &s);
-    CU_ASSERT(!memcmp(a.embed.at, b.embed.at, a.embed.rows * a.embed.cols * sizeof(real)));
-    CU_ASSERT(!memcmp(a.ffn.w1.at, b.ffn.w1.at, 8 * 16 * sizeof(real)));
+    struct weights pair = {0};
+    charlm_weights(&pair, &a, &b);
+    for (size_t i = 0; i < pair.count; i++)
+        CU_ASSERT(same_digits(pair.at[i].value, pair.at[i].slope));
+    weights_free(&pair);
     double after = charlm_gradient(&a, &b, &work, text);
     CU_ASSERT(after < before);
     CU_ASSERT(charlm_accuracy(&a, &work, text, 16) > 0.15);
     charlm_work_free(&work), charlm_free(&a), charlm_free(&b);
+}
+
+/* Only biases: every token opens the same five units of eight, and the rest is dead. */
+static void looked(void)
+{
+    char text[13];
+    struct random r = check_random();
+    struct charlm model = charlm_new(4, 8, FFN_RELU, &r);
+    struct charlm_work work = charlm_work_new(&model, 12);
+    charlm_text(text, sizeof text, check_seed());
+    matrix_clear(model.ffn.w1);
+    for (size_t j = 0; j < 8; j++) model.ffn.b1.at[j] = j < 5 ? (real)(j + 1) : -1;
+    struct look look = look_into(&model, &work, text);
+    CU_ASSERT_EQUAL(look.zero, 3.0 / 8);
+    CU_ASSERT_EQUAL(look.dead, 3.0 / 8);
+    CU_ASSERT_EQUAL(look.overlap, 1);
+    CU_ASSERT(look.top > 0 && look.top <= 1 && look.right >= 0 && look.right <= 1);
+    for (size_t t = 0; t < 12; t++) { /* the quarter is left, the two strongest */
+        size_t kept = 0;
+        for (size_t j = 0; j < 8; j++) kept += matrix_row(work.trace.hidden, t)[j] != 0;
+        CU_ASSERT_EQUAL(kept, 2);
+    }
+    charlm_work_free(&work), charlm_free(&model);
+    r = random_seeded(LESSON_BOOK_SEED);
+    struct charlm book[2] = {charlm_new(CHARLM_WIDTH, CHARLM_HIDDEN, FFN_RELU, &r),
+                             charlm_trained(LESSON_BOOK_SEED)};
+    struct look seen[2] = {look_at(&book[0], LESSON_BOOK_SEED), look_at(&book[1], LESSON_BOOK_SEED)};
+    double zero = seen[1].zero;
+    CU_ASSERT(seen[0].zero > 0.4 && seen[0].zero < 0.6 && zero > seen[0].zero);
+    CU_ASSERT(seen[1].overlap > 0.25 && seen[1].overlap < 0.5);
+    CU_ASSERT(seen[1].top > seen[0].top && seen[1].right > seen[0].right);
+    CU_ASSERT_DOUBLE_EQUAL(check_value(1, "", "ffn.zero_share"), zero, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(check_value(1, "--seed 1", "ffn.quarter_overlap"), seen[1].overlap, 1e-6);
+    charlm_free(&book[0]), charlm_free(&book[1]);
+}
+
+/* At default knobs the program takes the model that the build trained; asked for
+ * the same knobs by name it is the same, and another step more is not. */
+static void built_in(void)
+{
+    double book = check_value(1, "", "charlm.accuracy"), top = check_value(1, "", "ffn.top_quarter_share");
+    CU_ASSERT_EQUAL(check_value(1, "--steps 3000 --rate 0.5 --width 32", "charlm.accuracy"), book);
+    CU_ASSERT_EQUAL(check_value(1, "--steps 3000 --activation relu", "ffn.top_quarter_share"), top);
+    if (CHECK_QUICK) return; /* those below train */
+    CU_ASSERT(check_value(1, "--steps 3001", "ffn.top_quarter_share") != top);
+    CU_ASSERT(check_value(1, "--activation gelu", "ffn.zero_share") < 0.01);
 }
 
 static void vectors(void)
@@ -454,6 +658,32 @@ static double weighted_sum(struct matrix y, struct matrix weight)
     return sum;
 }
 
+/* sum of c v^2, so that the slope is 2 c v; a spoiled slope is seen, and so is a NaN. */
+static double bowl(void *context)
+{
+    const struct matrix *v = context;
+    return v[0].at[0] * v[0].at[0] + 5 * v[0].at[1] * v[0].at[1] + 1e-3 * v[1].at[0] * v[1].at[0];
+}
+
+static void errors_are_seen(void)
+{
+    struct weights list = {0};
+    struct matrix v[2] = {matrix_new(1, 2), matrix_new(1, 1)}, g = matrix_new(1, 2), h = matrix_new(1, 1);
+    v[0].at[0] = 3, v[0].at[1] = -2, v[1].at[0] = 4;
+    g.at[0] = 6, g.at[1] = -20, h.at[0] = 8e-3;
+    weights_add(&list, "v", v[0], g), weights_add(&list, "w", v[1], h);
+    CU_ASSERT(weights_error(&list, bowl, v) < 1e-8);
+    CU_ASSERT(v[0].at[0] == 3 && v[0].at[1] == -2 && v[1].at[0] == 4); /* put back */
+    h.at[0] = 4e-3; /* of the small one, half is missing: as bad as of a large one */
+    CU_ASSERT_DOUBLE_EQUAL(weights_error(&list, bowl, v), 0.5, 1e-6);
+    h.at[0] = 8e-3, g.at[0] = -6;
+    CU_ASSERT_DOUBLE_EQUAL(weights_error(&list, bowl, v), 12 / sqrt(436), 1e-6);
+    g.at[0] = NAN;
+    CU_ASSERT(isnan(weights_error(&list, bowl, v)));
+    weights_free(&list);
+    matrix_free(&v[0]), matrix_free(&v[1]), matrix_free(&g), matrix_free(&h);
+}
+
 static double block_loss(void *context)
 {
     struct block *b = context;
@@ -479,12 +709,11 @@ static void block_gradients(void)
         block_loss(&b);
         if (activation == FFN_GELU || clearance(&b) > 1e-3) { /* no kink nearby */
             ffn_backward(&b.ffn, &b.grad, b.dx, b.weight, b.x, &b.trace);
-            struct { struct matrix at, gradient; } all[] = {
-                {b.ffn.w1, b.grad.w1}, {b.ffn.b1, b.grad.b1}, {b.ffn.w2, b.grad.w2},
-                {b.ffn.b2, b.grad.b2}, {b.x, b.dx}};
-            for (size_t i = 0; i < 5; i++)
-                CU_ASSERT(check_gradient(all[i].at.rows * all[i].at.cols, all[i].at.at,
-                                         all[i].gradient.at, block_loss, &b) < 1e-6);
+            struct weights list = {0};
+            ffn_weights(&list, "ffn", &b.ffn, &b.grad);
+            weights_add(&list, "x", b.x, b.dx);
+            CU_ASSERT(weights_error(&list, block_loss, &b) < 1e-6);
+            weights_free(&list);
             round++;
         }
         block_free(&b);
@@ -503,20 +732,16 @@ static void model_gradients(void)
 {
     struct random r = check_random();
     struct model m = {charlm_new(3, 5, FFN_GELU, &r), charlm_new(3, 5, FFN_GELU, &r),
-                      charlm_new(3, 5, FFN_GELU, &r), {{0, 0, NULL}, {0, 0, NULL},
-                      {0, 0, NULL}, {0, 0, NULL}, {0, 0, NULL}, {{0, 0, NULL},
-                      {0, 0, NULL}, {0, 0, NULL}}}, ""};
+                      charlm_new(3, 5, FFN_GELU, &r), {.x = {0, 0, NULL}}, ""};
     for (size_t i = 0; i < m.model.unembed.rows * m.model.unembed.cols; i++)
         m.model.unembed.at[i] = random_symmetric(&r, 0.5);
     m.work = charlm_work_new(&m.model, sizeof m.text - 1);
     charlm_text(m.text, sizeof m.text, check_seed());
     charlm_gradient(&m.model, &m.grad, &m.work, m.text);
-    struct { struct matrix at, gradient; } all[] = {
-        {m.model.embed, m.grad.embed}, {m.model.unembed, m.grad.unembed},
-        {m.model.ffn.w1, m.grad.ffn.w1}, {m.model.ffn.b2, m.grad.ffn.b2}};
-    for (size_t i = 0; i < 4; i++)
-        CU_ASSERT(check_gradient(all[i].at.rows * all[i].at.cols, all[i].at.at,
-                                 all[i].gradient.at, model_loss, &m) < 1e-6);
+    struct weights list = {0};
+    charlm_weights(&list, &m.model, &m.grad);
+    CU_ASSERT(weights_error(&list, model_loss, &m) < 1e-6);
+    weights_free(&list);
     charlm_free(&m.model), charlm_free(&m.grad), charlm_free(&m.spare);
     charlm_work_free(&m.work);
 }
@@ -532,9 +757,12 @@ SUITE(1) {
     check_case("characters outside the alphabet abort", text_contracts);
     check_case("lines are what their domain says; sums are right", lines);
     check_case("text repeats from its seed", filled_text);
-    check_case("the three products agree with the definition", products);
-    check_case("a column's digits do not depend on its neighbors", narrow_products);
-    check_case("GELU agrees with its formula, far out, too", gelu_everywhere);
+    check_case("plain products are the definition; fast ones are the plain ones", products);
+    check_case("narrow products and dot products are fast", fast_applies);
+    check_case("rows are multiplied to their ends", dot_products);
+    check_case("GELU and its slope agree with their formulas, far out, too", gelu_everywhere);
+    check_case("a row's activations have the digits of each alone", gelu_rows);
+    check_case("a missing number stays in sight", missing_numbers);
     check_case("shapes that do not fit abort and say so", broken_shapes);
     check_case("the block agrees with its formula", forward_by_formula);
     check_case("ReLU's slope at exactly 0 is 0", slope_at_zero);
@@ -542,9 +770,15 @@ SUITE(1) {
     check_case("zero share and top share", shares);
     check_case("the share is of the squared norm", one_strong_unit);
     check_case("one expert: uniform = 1", uniform_is_one);
+    check_case("a list of weights counts and names what it views", listed);
+    check_case("a name that is too long is cut", long_name);
+    check_case("a step goes against the slopes; the norm is of all", stepped);
     check_case("training repeats, and lowers the loss", training);
+    check_case("what the hidden units hold, by hand and in the book's model", looked);
+    check_case("the book's model is there at once, others are trained", built_in);
     check_case("vectors have root mean square 1", vectors);
 #ifdef REAL_DOUBLE
+    check_case("a wrong slope shows, in a small matrix, too", errors_are_seen);
     check_case("gradients of the block, by differences", block_gradients);
     check_case("gradients of the model, by differences", model_gradients);
 #endif

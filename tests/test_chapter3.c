@@ -1,5 +1,7 @@
 /* Chapter 3: top-k routing. */
+#define _POSIX_C_SOURCE 200809L /* open_memstream */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "check.h"
@@ -15,6 +17,56 @@ static const enum routes_gate gates[] = {GATE_SOFTMAX, GATE_RENORM, GATE_SIGMOID
 
 static void program(void) { check_program(3); }
 static void lessons(void) { check_lessons(&lessons3, 200, ""); }
+
+/* What a lesson's row draws, as text. */
+static char *posed(size_t row, uint64_t seed)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *page = open_memstream(&text, &length);
+    CU_ASSERT_FATAL(page != NULL);
+    lessons3.rows[row].pose(seed, page);
+    fclose(page);
+    return text;
+}
+
+static void five_different_rows(void)
+{
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        char *text = posed(1, seed), *row[5];
+        size_t count = 0;
+        for (char *line = strtok(text, "\n"); line && count < 5; line = strtok(NULL, "\n"))
+            row[count++] = strstr(line, "logits");
+        CU_ASSERT_EQUAL_FATAL(count, 5);
+        for (size_t i = 0; i < 25; i++)
+            CU_ASSERT(i / 5 == i % 5 || strcmp(row[i / 5], row[i % 5]));
+        free(text);
+    }
+}
+
+/* The claim of lesson 3.3 is true of some tokens and false of others, and no
+ * problem leaves in doubt which: kept and discarded are never near a half. */
+static void both_sides_of_a_half(void)
+{
+    int most = 0;
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        double discarded = lessons3.rows[2].solve(seed).value[0];
+        most += discarded > 0.5;
+        CU_ASSERT(fabs(discarded - 0.5) > 0.04);
+    }
+    CU_ASSERT(most > 100 && most < 200);
+}
+
+/* Twice the experts: the same rows, more idle experts, less kept. */
+static void twice_the_experts(void)
+{
+    double rows = check_value(3, "--experts 4", "topk.expert_rows");
+    CU_ASSERT(rows > 0 && rows == check_value(3, "--experts 8", "topk.expert_rows"));
+    CU_ASSERT_EQUAL(check_value(3, "--experts 8 --top-k 3", "topk.idle_experts"), 5);
+    CU_ASSERT(check_value(3, "--experts 8", "topk.kept_mass")
+              < check_value(3, "--experts 4", "topk.kept_mass") - 0.05);
+    CU_ASSERT_DOUBLE_EQUAL(check_value(3, "--top-k 4", "topk.kept_mass"), 1, 1e-5);
+}
 
 static void too_many_experts(void)
 {
@@ -102,6 +154,33 @@ static void not_numbers(void)
     routes_free(&routes);
 }
 
+/* A NaN that was not chosen spoils its row's gates, and the +inf that was chosen,
+ * too; a row beside it keeps what it had. */
+static void nan_row(void)
+{
+    real bad[] = {(real)NAN, (real)INFINITY};
+    real row[] = {3, 1, 2, 0}, plain[3][2];
+    struct routes routes = routes_new(2, 4, 2);
+    for (size_t g = 0; g < 3; g++) {
+        struct matrix z = {1, 4, row};
+        struct routes one = routes_new(1, 4, 2);
+        routes_select(&one, z), weigh(&one, gates[g], z);
+        memcpy(plain[g], one.gate.at, sizeof plain[g]);
+        routes_free(&one);
+    }
+    for (size_t b = 0; b < 2; b++)
+        for (size_t g = 0; g < 3; g++) {
+            real rows[] = {4, bad[b], 2, 1, 3, 1, 2, 0};
+            struct matrix z = {2, 4, rows};
+            routes_select(&routes, z);
+            CU_ASSERT_EQUAL(routes_expert(&routes, 0, 0), b); /* NaN is last, inf is first */
+            weigh(&routes, gates[g], z);
+            CU_ASSERT(isnan((double)routes.gate.at[0]) && isnan((double)routes.gate.at[1]));
+            CU_ASSERT(!memcmp(routes.gate.at + 2, plain[g], sizeof plain[g]));
+        }
+    routes_free(&routes);
+}
+
 /* -inf forbids an expert: gate 0, the others as if it were not there. */
 static void forbidden(void)
 {
@@ -130,6 +209,28 @@ static void weigh_wrong(void)
     struct routes routes = routes_new(3, 4, 2);
     weigh(&routes, GATE_RENORM, matrix_new(2, 4));
 }
+static void weigh_wrong_p(void)
+{
+    struct routes routes = routes_new(3, 4, 2);
+    routes_weigh(&routes, GATE_SOFTMAX, matrix_new(3, 4), matrix_new(3, 2));
+}
+static void backward_wrong_p(void)
+{
+    struct routes routes = routes_new(3, 4, 2);
+    routes_weigh_backward(&routes, GATE_SOFTMAX, matrix_new(3, 4), matrix_new(3, 2),
+                          matrix_new(3, 4), matrix_new(1, 4));
+}
+static void slopes_wrong(size_t dgate, size_t dy, size_t x)
+{
+    struct random r = random_seeded(1);
+    struct routes routes = routes_new(3, 4, 2);
+    struct topk_work work = topk_work_new(3, 2, 3);
+    topk_gate_slopes(matrix_new(3, dgate), matrix_new(3, dy), matrix_new(x, 2), &routes,
+                     topk_experts_new(4, 2, 3, &r), &work);
+}
+static void slopes_dgate(void) { slopes_wrong(1, 2, 3); }
+static void slopes_dy(void) { slopes_wrong(2, 5, 3); }
+static void slopes_x(void) { slopes_wrong(2, 2, 6); }
 static void backward_wrong(size_t dlogits, size_t dgate, size_t logits)
 {
     struct routes routes = routes_new(3, 4, 2);
@@ -142,11 +243,9 @@ static void backward_logits(void) { backward_wrong(4, 2, 6); }
 static void forward_wrong(size_t y, size_t x)
 {
     struct random r = random_seeded(1);
-    struct ffn experts[4];
-    for (size_t e = 0; e < 4; e++) experts[e] = ffn_new(2, 3, FFN_RELU, &r);
     struct routes routes = routes_new(3, 4, 2);
     struct topk_work work = topk_work_new(3, 2, 3);
-    topk_forward(matrix_new(y, 2), matrix_new(x, 2), &routes, experts, &work);
+    topk_forward(matrix_new(y, 2), matrix_new(x, 2), &routes, topk_experts_new(4, 2, 3, &r), &work);
 }
 static void forward_y(void) { forward_wrong(4, 3); }
 static void forward_x(void) { forward_wrong(2, 2); }
@@ -156,6 +255,11 @@ static void broken_contracts(void)
     check_aborts(backward_dlogits, "routes.c [3, 4] [3, 5]");
     check_aborts(backward_dgate, "routes.c [3, 2] [3, 3]");
     check_aborts(backward_logits, "routes.c [3, 4] [3, 6]");
+    check_aborts(weigh_wrong_p, "routes.c p [3, 4] [3, 2]");
+    check_aborts(backward_wrong_p, "routes.c p [3, 4] [1, 4]");
+    check_aborts(slopes_dgate, "topk.c dgate [3, 2] [3, 1]");
+    check_aborts(slopes_dy, "topk.c dy [3, 2] [3, 5]");
+    check_aborts(slopes_x, "topk.c x [3, 2] [6, 2]");
     check_aborts(forward_y, "topk.c [3, 2] [4, 2]");
     check_aborts(forward_x, "topk.c [3, 2] [2, 2]");
     check_aborts(impossible_k, "routes.c 5 4");
@@ -345,15 +449,141 @@ static void nan_is_seen(void)
     layer_free(&l);
 }
 
-static void sequences(void)
+/* ---- Padding ---- */
+
+/* Real tokens, with `left` tokens of padding before them and `right` behind. */
+static void padded(struct random *r, size_t left, size_t real_tokens, size_t right)
 {
-    for (size_t b = 0; b < 5; b++)
-        for (size_t s = 0; s < 7; s++) {
-            size_t b_back, s_back;
-            topk_sequence(topk_row(b, s, 7), 7, &b_back, &s_back);
-            CU_ASSERT(b_back == b && s_back == s);
-            CU_ASSERT_EQUAL(topk_row(b, s, 7), b * 7 + s);
+    size_t all = left + real_tokens + right, experts = 5, top_k = 2;
+    unsigned char *valid = calloc(all + 1, 1);
+    double *log_z = calloc(all + 1, sizeof *log_z);
+    CU_ASSERT_FATAL(valid != NULL && log_z != NULL);
+    memset(valid + left, 1, real_tokens);
+    struct matrix z = check_matrix(r, all, experts, 2), p = matrix_new(all, experts);
+    struct matrix dz = matrix_new(all, experts), dgate = check_matrix(r, all, top_k, 1);
+    struct matrix only = matrix_rows(z, left, real_tokens), only_p = matrix_new(real_tokens, experts);
+    struct matrix only_dz = matrix_new(real_tokens, experts);
+    struct routes with = routes_new(all, experts, top_k), without = routes_new(real_tokens, experts, top_k);
+    for (size_t g = 0; g < 3; g++) {
+        for (size_t t = 0; t < all; t++)
+            if (!valid[t]) matrix_row(z, t)[t % experts] = g ? 100 : (real)NAN;
+        softmax_rows(p, log_z, z);
+        routes_select(&with, z), routes_weigh(&with, gates[g], z, p);
+        CU_ASSERT_EQUAL(with.valid, all);
+        routes_mask(&with, valid, &p, log_z);
+        routes_fill(&without, gates[g], only_p, only);
+        CU_ASSERT_EQUAL(with.valid, real_tokens);
+        CU_ASSERT_EQUAL(without.valid, real_tokens);
+        /* The same mean as without padding, and no NaN from it. */
+        CU_ASSERT_EQUAL(routes_kept(&with, p), routes_kept(&without, only_p));
+        routes_weigh_backward(&with, gates[g], dz, dgate, z, p);
+        routes_weigh_backward(&without, gates[g], only_dz, matrix_rows(dgate, left, real_tokens),
+                              only, only_p);
+        for (size_t t = 0; t < all; t++) {
+            for (size_t k = 0; k < top_k; k++) {
+                if (valid[t]) {
+                    CU_ASSERT_EQUAL(routes_expert(&with, t, k), routes_expert(&without, t - left, k));
+                    CU_ASSERT_EQUAL(matrix_row(with.gate, t)[k], matrix_row(without.gate, t - left)[k]);
+                } else {
+                    CU_ASSERT_EQUAL(routes_expert(&with, t, k), ROUTES_NONE);
+                    CU_ASSERT_EQUAL(matrix_row(with.gate, t)[k], 0);
+                }
+            }
+            for (size_t e = 0; e < experts; e++) {
+                CU_ASSERT_EQUAL(matrix_row(dz, t)[e], valid[t] ? matrix_row(only_dz, t - left)[e] : 0);
+                CU_ASSERT(valid[t] || matrix_row(p, t)[e] == 0);
+            }
+            CU_ASSERT(valid[t] ? log_z[t] != 0 : log_z[t] == 0);
         }
+        /* Weighed again, padding stays out. */
+        routes_weigh(&with, gates[g], z, p);
+        for (size_t t = 0; t < all; t++)
+            CU_ASSERT(valid[t] || matrix_row(with.gate, t)[0] == 0);
+    }
+    matrix_free(&z), matrix_free(&p), matrix_free(&dz), matrix_free(&dgate);
+    matrix_free(&only_p), matrix_free(&only_dz), routes_free(&with), routes_free(&without);
+    free(valid), free(log_z);
+}
+
+static void padding(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 10; round++) {
+        padded(&r, 0, 8, 3);
+        padded(&r, 3, 8, 0);
+        padded(&r, 2, 5, 4);
+        padded(&r, 0, 6, 0);
+        padded(&r, 4, 0, 0);
+    }
+}
+
+/* NULL: all are valid, also after another mask; and selecting starts anew. */
+static void unmasked(void)
+{
+    struct random r = check_random();
+    struct matrix z = check_matrix(&r, 6, 4, 2);
+    struct routes routes = routes_new(6, 4, 2);
+    unsigned char valid[6] = {1, 0, 1, 0, 0, 1};
+    routes_select(&routes, z), weigh(&routes, GATE_RENORM, z);
+    routes_mask(&routes, valid, NULL, NULL);
+    CU_ASSERT_EQUAL(routes.valid, 3);
+    routes_select(&routes, z), weigh(&routes, GATE_RENORM, z);
+    CU_ASSERT_EQUAL(routes.valid, 6);
+    routes_mask(&routes, NULL, NULL, NULL);
+    CU_ASSERT_EQUAL(routes.valid, 6);
+    for (size_t t = 0; t < 6; t++) CU_ASSERT(routes_expert(&routes, t, 0) < 4);
+    matrix_free(&z), routes_free(&routes);
+}
+
+/* No expert computes a padding token: its output is 0, the others' are theirs. */
+static void padding_in_the_layer(void)
+{
+    struct random r = check_random();
+    struct layer l = layer_new(&r, 8, 4, 2, GATE_RENORM);
+    unsigned char valid[8] = {1, 1, 0, 1, 0, 0, 1, 1};
+    struct matrix all = matrix_new(8, WIDTH), a = matrix_new(8, 2), dy = check_matrix(&r, 8, WIDTH, 1);
+    topk_forward(all, l.x, &l.routes, l.experts, &l.work);
+    routes_mask(&l.routes, valid, NULL, NULL);
+    l.work.expert_rows = 0;
+    topk_forward(l.y, l.x, &l.routes, l.experts, &l.work);
+    CU_ASSERT_EQUAL(l.work.expert_rows, 2 * 5);
+    topk_forward_naive(l.naive, l.x, &l.routes, l.experts, &l.work);
+    topk_gate_slopes(a, dy, l.x, &l.routes, l.experts, &l.work);
+    for (size_t t = 0; t < 8; t++) {
+        for (size_t d = 0; d < WIDTH; d++) {
+            CU_ASSERT_EQUAL(matrix_row(l.y, t)[d], valid[t] ? matrix_row(all, t)[d] : 0);
+            CU_ASSERT(valid[t] || matrix_row(l.naive, t)[d] == 0);
+        }
+        CU_ASSERT((matrix_row(a, t)[0] != 0) == valid[t]);
+    }
+    matrix_free(&all), matrix_free(&a), matrix_free(&dy), layer_free(&l);
+}
+
+/* ---- What is kept ---- */
+
+static void kept_mass(void)
+{
+    struct random r = check_random();
+    struct matrix z = check_matrix(&r, 40, 6, 2), p = matrix_new(40, 6);
+    double before = 0;
+    for (size_t k = 1; k <= 6; k++) {
+        struct routes routes = routes_new(40, 6, k);
+        double sum = 0, kept;
+        routes_fill(&routes, GATE_SOFTMAX, p, z); /* gates are what is kept */
+        for (size_t i = 0; i < 40 * k; i++) sum += (double)routes.gate.at[i];
+        kept = routes_kept(&routes, p);
+        CU_ASSERT_DOUBLE_EQUAL(kept, sum / 40, 1e-12);
+        CU_ASSERT(kept > before && kept > (double)k / 6 - 1e-6);
+        before = kept;
+        routes_free(&routes);
+    }
+    CU_ASSERT_DOUBLE_EQUAL(before, 1, 1e-6);
+    struct routes none = routes_new(0, 6, 2), routes = routes_new(40, 6, 2);
+    CU_ASSERT_EQUAL(routes_kept(&none, matrix_rows(p, 0, 0)), 0);
+    matrix_row(z, 7)[2] = (real)NAN;
+    routes_fill(&routes, GATE_RENORM, p, z);
+    CU_ASSERT(isnan(routes_kept(&routes, p)));
+    matrix_free(&z), matrix_free(&p), routes_free(&none), routes_free(&routes);
 }
 
 /* ---- The card's demand ---- */
@@ -469,15 +699,47 @@ static void gradients(void)
     }
 }
 
+/* From the logits through the gates and the experts to a sum of outputs. */
+struct through { struct layer *layer; enum routes_gate gate; struct matrix dy; };
+
+static double layer_loss(void *context)
+{
+    struct through *c = context;
+    struct layer *l = c->layer;
+    weigh(&l->routes, c->gate, l->z);
+    topk_forward(l->y, l->x, &l->routes, l->experts, &l->work);
+    return row_dot(l->y.at, c->dy.at, l->y.rows * l->y.cols);
+}
+
+static void layer_gradients(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 30; round++) {
+        size_t experts = 2 + random_below(&r, 5), top_k = 1 + random_below(&r, experts);
+        struct layer l = layer_new(&r, 4, experts, top_k, gates[round % 3]);
+        struct matrix a = matrix_new(4, top_k), dz = matrix_new(4, experts);
+        struct through c = {&l, gates[round % 3], check_matrix(&r, 4, WIDTH, 1)};
+        topk_gate_slopes(a, c.dy, l.x, &l.routes, l.experts, &l.work);
+        weigh_back(&l.routes, c.gate, dz, a, l.z);
+        int zero = top_k == 1 && c.gate != GATE_SOFTMAX;
+        CU_ASSERT(zero || check_gradient(4 * experts, l.z.at, dz.at, layer_loss, &c) < 1e-6);
+        matrix_free(&a), matrix_free(&dz), matrix_free(&c.dy), layer_free(&l);
+    }
+}
+
 #endif
 
 SUITE(3) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
+    check_case("lesson 3.2 draws five different rows", five_different_rows);
+    check_case("lesson 3.3 discards most of some tokens, not of others", both_sides_of_a_half);
+    check_case("twice the experts: the same rows, more idle, less kept", twice_the_experts);
     check_case("more choices than experts are refused", too_many_experts);
     check_case("selection agrees with a full sort, ties included", selection);
     check_case("ties everywhere: experts 0 to K - 1", ties_everywhere);
     check_case("NaN and infinite logits", not_numbers);
+    check_case("a NaN or +inf spoils its row's gates, and no other's", nan_row);
     check_case("-inf forbids an expert", forbidden);
     check_case("broken contracts abort and say so", broken_contracts);
     check_case("the three gates agree with their definitions", gates_by_definition);
@@ -488,10 +750,14 @@ SUITE(3) {
     check_case("one expert is the dense block", one_expert_is_dense);
     check_case("permuted tokens give permuted routes and rows", permuted_tokens);
     check_case("a NaN reaches its own output, and no other", nan_is_seen);
-    check_case("sequences to rows and back", sequences);
+    check_case("padding adds to no sum and gets no slope, left, right or all", padding);
+    check_case("no mask, or selecting again: all tokens are valid", unmasked);
+    check_case("no expert computes a padding token", padding_in_the_layer);
+    check_case("kept mass: the softmax's gates; 1 if all are kept; NaN shows", kept_mass);
     check_case("fractions sum to 1: uniform = 1", uniform_is_one);
     check_case("one renormalized expert teaches nothing", top_one_hears_nothing);
 #ifdef REAL_DOUBLE
     check_case("gradients of the gates, by differences", gradients);
+    check_case("from the output to the logits, by differences", layer_gradients);
 #endif
 }

@@ -5,8 +5,9 @@
 #include "balance.h"
 #include "capacity.h"
 #include "check.h"
+#include "conventions.h"
 #include "lessons.h"
-#include "router.h"
+#include "skew.h"
 #include "softmax.h"
 
 extern const struct lesson_table lessons5;
@@ -14,7 +15,7 @@ extern const struct lesson_table lessons5;
 static void program(void) { check_program(5); }
 static void lessons(void) { check_lessons(&lessons5, 200, ""); }
 
-/* A batch with skewed random logits, routed and filled. */
+/* A batch with skewed random logits, some of its tokens padding, routed and filled. */
 struct batch {
     struct matrix z, p;
     struct routes routes;
@@ -22,6 +23,8 @@ struct batch {
     struct capacity_count count;
     enum capacity_order order;
 };
+
+enum { ORDERS = CAPACITY_GATE + 1 };
 
 static void fill(struct batch *b, size_t slots, enum capacity_order order)
 {
@@ -39,8 +42,12 @@ static struct batch drawn(struct random *r, enum routes_gate gate)
     for (size_t t = 0; t < tokens; t++) matrix_row(b.z, t)[0] += 1;
     softmax_rows(b.p, NULL, b.z);
     routes_select(&b.routes, b.z), routes_weigh(&b.routes, gate, b.z, b.p);
-    size_t order = random_below(r, 2), slots = random_below(r, 2 * tokens * top_k / experts + 2);
-    fill(&b, slots, order ? CAPACITY_PROBABILITY : CAPACITY_POSITION);
+    unsigned char valid[40];
+    int padded = random_below(r, 2) == 0;
+    for (size_t t = 0; t < tokens; t++) valid[t] = !padded || random_below(r, 4);
+    routes_mask(&b.routes, valid, &b.p, NULL);
+    size_t order = random_below(r, ORDERS), slots = random_below(r, 2 * tokens * top_k / experts + 2);
+    fill(&b, slots, (enum capacity_order)order);
     return b;
 }
 
@@ -59,9 +66,12 @@ static void slots(void)
     CU_ASSERT_EQUAL(capacity_slots(0.01, 1, 1, 8), 1);
     CU_ASSERT_EQUAL(capacity_slots(1, 0, 1, 8), 0);
     CU_ASSERT_EQUAL(capacity_slots(0, 64, 1, 8), 0);
-    CU_ASSERT_EQUAL(capacity_slots(1000, 1000000000, 1, 1), 1000000000000);
+    CU_ASSERT_EQUAL(capacity_slots(1000, 4000000, 1, 1), 4000000000);
+    CU_ASSERT_EQUAL(capacity_slots(1000, 1000000000, 1, 1000), 1000000000);
+    CU_ASSERT_EQUAL(capacity_slots(1, 1, 1, 1000000000), 1);
     CU_ASSERT(capacity_exact(1.1) && capacity_exact(100) && !capacity_exact(1.2345678));
-    CU_ASSERT(!capacity_exact(1.00000001) && !capacity_exact(1 + 1e-9));
+    CU_ASSERT(!capacity_exact(1.00000001) && !capacity_exact(1 + 1e-9) && !capacity_exact(2.0 / 3));
+    CU_ASSERT(capacity_exact(1 + 5e-11) && !capacity_exact(1 + 2e-10)); /* around a ten-thousandth of a millionth */
     struct random r = check_random();
     for (int round = 0; round < 2000; round++)
         CU_ASSERT(capacity_exact((double)random_below(&r, 100000000) / 1e6));
@@ -82,8 +92,9 @@ static void sums(void)
         const struct routes *routes = &b.routes;
         size_t kept = 0, wanted[9] = {0}, used[9] = {0}, refused = 0, empty = 0, lost = 0, partly = 0;
         for (size_t i = 0; i < routes->tokens * routes->top_k; i++) {
-            wanted[routes->expert[i]]++;
+            if (routes->expert[i] != ROUTES_NONE) wanted[routes->expert[i]]++;
             if (b.capacity.slot[i] == CAPACITY_DROPPED) continue;
+            CU_ASSERT_FATAL(routes->expert[i] != ROUTES_NONE);
             CU_ASSERT(b.capacity.slot[i] < b.capacity.slots);
             used[routes->expert[i]]++, kept++;
         }
@@ -93,14 +104,15 @@ static void sums(void)
             refused += wanted[e] > c ? wanted[e] - c : 0;
             empty += wanted[e] < c ? c - wanted[e] : 0;
         }
-        CU_ASSERT_EQUAL(kept + b.count.dropped, routes->tokens * routes->top_k);
-        CU_ASSERT_EQUAL(b.count.choices, routes->tokens * routes->top_k);
+        CU_ASSERT_EQUAL(kept + b.count.dropped, b.count.choices);
+        CU_ASSERT_EQUAL(b.count.choices, routes->valid * routes->top_k);
         CU_ASSERT_EQUAL(b.count.slots, routes->experts * b.capacity.slots);
         CU_ASSERT_EQUAL(b.count.dropped, refused);
         CU_ASSERT_EQUAL(b.count.wasted, empty);
         CU_ASSERT_EQUAL(kept + b.count.wasted, b.count.slots);
         for (size_t t = 0; t < routes->tokens; t++) {
             size_t gone = 0;
+            if (routes_expert(routes, t, 0) == ROUTES_NONE) continue;
             for (size_t k = 0; k < routes->top_k; k++)
                 gone += b.capacity.slot[t * routes->top_k + k] == CAPACITY_DROPPED;
             lost += gone == routes->top_k, partly += gone > 0 && gone < routes->top_k;
@@ -139,10 +151,14 @@ static void right_ones_kept(void)
                 size_t e = b.routes.expert[i];
                 if (b.routes.expert[j] != e || b.capacity.slot[i] == CAPACITY_DROPPED
                     || b.capacity.slot[j] != CAPACITY_DROPPED) continue;
+                if (e == ROUTES_NONE) continue;
                 size_t t = i / top_k, u = j / top_k;
-                if (b.order == CAPACITY_PROBABILITY) {
-                    CU_ASSERT(matrix_row(b.p, t)[e] >= matrix_row(b.p, u)[e]);
-                } else CU_ASSERT(i % top_k < j % top_k || (i % top_k == j % top_k && t < u));
+                int first = i % top_k < j % top_k || (i % top_k == j % top_k && t < u);
+                int right = b.order == CAPACITY_POSITION ? first
+                    : b.order == CAPACITY_TOKENS ? i < j
+                    : b.order == CAPACITY_PROBABILITY ? matrix_row(b.p, t)[e] >= matrix_row(b.p, u)[e]
+                    : b.routes.gate.at[i] >= b.routes.gate.at[j];
+                CU_ASSERT(right);
             }
         done(&b);
     }
@@ -189,16 +205,95 @@ static void gates_of_zero(void)
     CU_ASSERT(kept[0] == 0 && kept[1] == 0 && dgate[0] == 0 && dgate[1] == 3);
 }
 
-/* A kept gate that is no number is not shared out as if it were one. */
+/* A gate that is no number, kept or dropped, leaves none where gates are shared
+ * out, forward and backward; as they are, only its own place. */
 static void gates_of_nan(void)
 {
     size_t expert[] = {0, 1, 2}, slot[] = {0, CAPACITY_DROPPED, 0};
-    real gate[] = {(real)NAN, (real)0.5, (real)0.25}, kept[3];
-    struct routes r = {1, 3, 3, 1, expert, {1, 3, gate}};
     struct capacity c = {.choices = 3, .experts = 3, .slots = 1, .slot = slot};
-    for (int share_out = 0; share_out < 2; share_out++) {
-        capacity_gates(&c, &r, share_out, (struct matrix){1, 3, kept});
-        CU_ASSERT(isnan((double)kept[0]) && kept[1] == 0 && kept[2] != 0);
+    for (size_t broken = 0; broken < 3; broken++) {
+        real gate[] = {(real)0.25, (real)0.5, (real)0.25}, kept[3], dkept[] = {1, 2, 3}, dgate[3];
+        gate[broken] = (real)NAN;
+        struct routes r = {1, 3, 3, 1, expert, {1, 3, gate}};
+        capacity_gates(&c, &r, 0, (struct matrix){1, 3, kept});
+        for (size_t k = 0; k < 3; k++)
+            CU_ASSERT(k == 1 ? kept[k] == 0 : k == broken ? isnan(kept[k]) : kept[k] == gate[k]);
+        capacity_gates(&c, &r, 1, (struct matrix){1, 3, kept});
+        CU_ASSERT(isnan(kept[0]) && kept[1] == 0 && isnan(kept[2]));
+        capacity_gates_backward(&c, &r, 1, (struct matrix){1, 3, dgate}, (struct matrix){1, 3, dkept});
+        CU_ASSERT(isnan(dgate[0]) && isnan(dgate[2]) && (isnan(dgate[1]) || broken == 1));
+    }
+}
+
+/* Two tokens want experts 0 and 1, in this order and in the other; a slot each.
+ * By position each gets its first; token by token, the first token gets both. */
+static void token_by_token(void)
+{
+    real at[] = {3, 2, 1, 2, 3, 1}, kept[4];
+    struct routes routes = routes_new(2, 3, 2);
+    struct capacity c = capacity_new(2, 3, 2);
+    struct matrix z = {2, 3, at};
+    routes_select(&routes, z), routes_weigh(&routes, GATE_RENORM, z, z);
+    capacity_fill(&c, &routes, 1, CAPACITY_POSITION, z);
+    CU_ASSERT(c.slot[0] == 0 && c.slot[1] == CAPACITY_DROPPED && c.slot[2] == 0 && c.slot[3] == CAPACITY_DROPPED);
+    CU_ASSERT_EQUAL(capacity_measure(&c, &routes).partly, 2);
+    capacity_fill(&c, &routes, 1, CAPACITY_TOKENS, z);
+    CU_ASSERT(c.slot[0] == 0 && c.slot[1] == 0 && c.slot[2] == CAPACITY_DROPPED && c.slot[3] == CAPACITY_DROPPED);
+    struct capacity_count n = capacity_measure(&c, &routes);
+    CU_ASSERT(n.lost == 1 && n.partly == 0);
+    capacity_gates(&c, &routes, 1, (struct matrix){2, 2, kept});
+    CU_ASSERT(kept[2] == 0 && kept[3] == 0);
+    routes_free(&routes), capacity_free(&c);
+}
+
+/* Two tokens want expert 0. The first gives it the larger probability, the second
+ * the larger gate, since its other choice gets little. */
+static void probable_or_weighty(void)
+{
+    real at[] = {(real)0.5, (real)0.4, (real)0.1, (real)0.45, (real)0.2, (real)0.35}, logit[6];
+    for (size_t i = 0; i < 6; i++) logit[i] = (real)log((double)at[i]);
+    struct matrix p = {2, 3, at}, z = {2, 3, logit};
+    struct routes routes = routes_new(2, 3, 2);
+    struct capacity c = capacity_new(2, 3, 2);
+    routes_select(&routes, z), routes_weigh(&routes, GATE_RENORM, z, p);
+    capacity_fill(&c, &routes, 1, CAPACITY_PROBABILITY, p);
+    CU_ASSERT(c.slot[0] == 0 && c.slot[2] == CAPACITY_DROPPED);
+    capacity_fill(&c, &routes, 1, CAPACITY_GATE, p);
+    CU_ASSERT(c.slot[0] == CAPACITY_DROPPED && c.slot[2] == 0);
+    routes_weigh(&routes, GATE_SOFTMAX, z, p);
+    capacity_fill(&c, &routes, 1, CAPACITY_GATE, p);
+    CU_ASSERT(c.slot[0] == 0 && c.slot[2] == CAPACITY_DROPPED);
+    routes_free(&routes), capacity_free(&c);
+}
+
+/* Padding on the left: the tokens fare as if it were not there, and it is nowhere counted. */
+static void padding_takes_nothing(void)
+{
+    enum { T = 30, PADS = 12, E = 4, K = 2 };
+    struct random r = check_random();
+    for (size_t round = 0; round < 40; round++) {
+        enum capacity_order order = (enum capacity_order)(round % ORDERS);
+        unsigned char valid[PADS + T];
+        struct matrix z = check_matrix(&r, PADS + T, E, 2), p = matrix_new(PADS + T, E);
+        struct matrix some = matrix_rows(z, PADS, T), part = matrix_rows(p, PADS, T);
+        struct routes all = routes_new(PADS + T, E, K), few = routes_new(T, E, K);
+        struct capacity padded = capacity_new(PADS + T, E, K), plain = capacity_new(T, E, K);
+        for (size_t t = 0; t < PADS + T; t++) valid[t] = t >= PADS;
+        softmax_rows(p, NULL, z);
+        routes_select(&few, some), routes_weigh(&few, GATE_RENORM, some, part);
+        routes_select(&all, z), routes_weigh(&all, GATE_RENORM, z, p);
+        routes_mask(&all, valid, &p, NULL);
+        size_t slots = capacity_slots(1, all.valid, K, E);
+        CU_ASSERT_EQUAL(slots, capacity_slots(1, T, K, E));
+        capacity_fill(&plain, &few, slots, order, part);
+        capacity_fill(&padded, &all, slots, order, p);
+        for (size_t i = 0; i < PADS * K; i++) CU_ASSERT_EQUAL(padded.slot[i], CAPACITY_DROPPED);
+        for (size_t i = 0; i < T * K; i++) CU_ASSERT_EQUAL(padded.slot[PADS * K + i], plain.slot[i]);
+        struct capacity_count a = capacity_measure(&padded, &all), b = capacity_measure(&plain, &few);
+        CU_ASSERT(a.choices == b.choices && a.dropped == b.dropped && a.slots == b.slots
+                  && a.wasted == b.wasted && a.lost == b.lost && a.partly == b.partly);
+        matrix_free(&z), matrix_free(&p), routes_free(&all), routes_free(&few);
+        capacity_free(&padded), capacity_free(&plain);
     }
 }
 
@@ -208,9 +303,10 @@ static void orders_drop_as_many(void)
     for (int round = 0; round < 100; round++) {
         struct batch b = drawn(&r, GATE_SOFTMAX);
         size_t dropped = b.count.dropped, wasted = b.count.wasted;
-        fill(&b, b.capacity.slots, b.order == CAPACITY_POSITION
-             ? CAPACITY_PROBABILITY : CAPACITY_POSITION);
-        CU_ASSERT(b.count.dropped == dropped && b.count.wasted == wasted);
+        for (size_t order = 0; order < ORDERS; order++) {
+            fill(&b, b.capacity.slots, (enum capacity_order)order);
+            CU_ASSERT(b.count.dropped == dropped && b.count.wasted == wasted);
+        }
         done(&b);
     }
 }
@@ -254,7 +350,7 @@ static void enough_slots(void)
             CU_ASSERT_EQUAL(kept.at[i], b.routes.gate.at[i]);
         fill(&b, 0, CAPACITY_POSITION);
         CU_ASSERT(b.count.dropped == b.count.choices && b.count.wasted == 0);
-        CU_ASSERT_EQUAL(b.count.lost, b.routes.tokens);
+        CU_ASSERT_EQUAL(b.count.lost, b.routes.valid);
         matrix_free(&kept), done(&b);
     }
 }
@@ -277,7 +373,7 @@ static void even_routes(void)
                           CAPACITY_POSITION, soft);
             struct capacity_count n = capacity_measure(&c, &routes);
             CU_ASSERT(n.dropped == 0 && n.wasted == 0);
-            balance_load(f, &routes), balance_mean(p, soft);
+            balance_load(f, &routes), balance_mean(p, soft, routes.valid);
             CU_ASSERT_DOUBLE_EQUAL(balance_loss(f, p, experts), 1, 1e-6);
             matrix_free(&z), matrix_free(&soft), routes_free(&routes), capacity_free(&c);
         }
@@ -296,6 +392,7 @@ static void expectation(void)
     CU_ASSERT_EQUAL(capacity_expected(share, 8, 64, 64), 0);
     CU_ASSERT_EQUAL(capacity_expected(share, 8, 64, SIZE_MAX), 0);
     CU_ASSERT_EQUAL(capacity_expected(share, 8, 0, 0), 0);
+    CU_ASSERT(isnan(capacity_expected((double[]){0.5, NAN}, 2, 64, 32)));
     CU_ASSERT_DOUBLE_EQUAL(capacity_expected(one, 4, 100, 25), 0.75, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(capacity_expected(skew, 4, 100000, 25000), 0.35, 1e-3);
     CU_ASSERT_DOUBLE_EQUAL(capacity_expected(share, 8, 40960, 5120), sqrt(7 / (2 * acos(-1) * 40960)), 1e-5);
@@ -340,6 +437,59 @@ static void published_numbers(void)
     CU_ASSERT_EQUAL(check_value(5, "--tokens 100 --experts 2 --capacity-factor 1.1", "capacity.slots"), 55);
 }
 
+static size_t slots_of(const char *name, double factor, size_t tokens, size_t top_k, size_t experts)
+{
+    for (const struct convention *c = conventions; c->name; c++)
+        if (!strcmp(c->name, name)) return c->slots(factor, tokens, top_k, experts);
+    return SIZE_MAX;
+}
+
+static void slots_of_others(void)
+{
+    static const struct { const char *name; size_t one, quarter, tenth; } rows[] = {
+        {"megatron", 17, 21, 56}, {"deepspeed", 17, 21, 55}, {"megablocks", 16, 20, 55},
+        {"tutel", 18, 22, 55}, {"gshard", 16, 16, 100}, {"mesh", 8, 10, 55}, {NULL, 0, 0, 0}};
+    for (size_t i = 0; rows[i].name; i++) {
+        CU_ASSERT_EQUAL(slots_of(rows[i].name, 1, 65, 2, 8), rows[i].one);
+        CU_ASSERT_EQUAL(slots_of(rows[i].name, 1.25, 65, 2, 8), rows[i].quarter);
+        CU_ASSERT_EQUAL(slots_of(rows[i].name, 1.1, 100, 1, 2), rows[i].tenth);
+        CU_ASSERT_STRING_EQUAL(conventions[i].name, rows[i].name);
+    }
+}
+
+/* A batch of the module: exact loads are counts, and whoever another order would
+ * treat otherwise is counted against the fates themselves. */
+static void skewed_batches(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 40; round++) {
+        double weight[5];
+        for (size_t e = 0; e < 5; e++) weight[e] = (double)random_below(&r, 9) + (e == 2);
+        size_t tokens = 1 + random_below(&r, 60), top_k = 1 + (size_t)(round % 2), wanted = 0;
+        if (top_k == 2) weight[0] += 1;
+        struct skew s = skew_new(tokens, 5, top_k);
+        skew_draw(&s, weight, top_k == 1, &r);
+        skew_fill(&s, GATE_RENORM, 1, CAPACITY_POSITION);
+        for (size_t e = 0; e < 5; e++) {
+            double due = s.share[e] * (double)tokens;
+            wanted += s.wanted[e];
+            if (top_k == 1) CU_ASSERT(fabs((double)s.wanted[e] - due) < 1);
+            CU_ASSERT(weight[e] > 0 || s.wanted[e] == 0);
+        }
+        CU_ASSERT(wanted == tokens * top_k && s.count.choices == wanted);
+        CU_ASSERT_DOUBLE_EQUAL(s.dropped, (double)s.count.dropped / (double)wanted, 1e-12);
+        CU_ASSERT_EQUAL(skew_moved(&s, CAPACITY_POSITION), 0);
+        size_t said = skew_moved(&s, CAPACITY_TOKENS), moved = 0, *before = malloc(wanted * sizeof *before);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(before);
+        memcpy(before, s.capacity.slot, wanted * sizeof *before);
+        skew_fill(&s, GATE_RENORM, 1, CAPACITY_TOKENS);
+        for (size_t i = 0; i < wanted; i++)
+            moved += (before[i] == CAPACITY_DROPPED) != (s.capacity.slot[i] == CAPACITY_DROPPED);
+        CU_ASSERT(said == moved && (top_k == 2 || moved == 0));
+        free(before), skew_free(&s);
+    }
+}
+
 /* Largest remainder: 10 tokens for 1 : 1 : 1 make 4, 3, 3; C = 3 drops one. */
 static void largest_remainder(void)
 {
@@ -370,7 +520,7 @@ static void rejected(void)
         {"--shares 1,2,3", "each of the 8 experts"},
         {"--batch exact --top-k 2", "must be drawn"},
         {"--experts 2 --shares 1,0 --top-k 2", "at least 2 weights"},
-        {"--drop chance", "position or probability"},
+        {"--drop chance", "position or tokens or probability or gate"},
         {NULL, NULL}});
 }
 
@@ -390,6 +540,8 @@ static void wrong_p(void)
 }
 static void wrong_factor(void) { capacity_slots(NAN, 1, 1, 1); }
 static void no_experts(void) { capacity_slots(1, 1, 1, 0); }
+static void no_decimal(void) { capacity_slots(2.0 / 3, 3, 1, 1); }
+static void more_than_32_bits(void) { capacity_slots(1000, 4294968, 1, 1); }
 static void factor_too_large(void) { capacity_slots(1000.1, 1, 1, 1); }
 static void too_many(void) { capacity_slots(1, 1000000001, 1, 1); }
 static void too_many_experts(void) { capacity_slots(1, 1, 1, 1000000001); }
@@ -411,6 +563,8 @@ static void contracts(void)
     check_aborts(wrong_p, "capacity.c p [T, E]");
     check_aborts(wrong_factor, "capacity.c factor 1000");
     check_aborts(no_experts, "capacity.c experts from 1 1, 0");
+    check_aborts(no_decimal, "capacity.c six decimals 0.666666");
+    check_aborts(more_than_32_bits, "capacity.c below 2^32 4294968000");
     check_aborts(factor_too_large, "capacity.c factor 1000.1");
     check_aborts(too_many, "capacity.c choices 1000000001");
     check_aborts(too_many_experts, "capacity.c experts 1e9 1000000001");
@@ -498,11 +652,14 @@ SUITE(5) {
     check_case("slots are rounded up, exactly", slots);
     check_case("drops and waste, counted two ways", sums);
     check_case("every slot holds one choice", every_slot_once);
-    check_case("the earliest, or the largest, are kept", right_ones_kept);
+    check_case("the first in line are kept, in all four orders", right_ones_kept);
     check_case("equal probabilities: position decides", ties_by_position);
     check_case("first choices first, NaN last", first_choices_first);
     check_case("kept gates of zero", gates_of_zero);
-    check_case("a kept gate that is NaN stays NaN", gates_of_nan);
+    check_case("a gate that is NaN stays visible", gates_of_nan);
+    check_case("token by token, the first token gets all it wants", token_by_token);
+    check_case("by probability and by gate, others are kept", probable_or_weighty);
+    check_case("padding takes no slot, and is not dropped", padding_takes_nothing);
     check_case("the order changes who is dropped, not how many", orders_drop_as_many);
     check_case("gates after a drop", gates_after_a_drop);
     check_case("the slope of sharing out is that of its definition", slope_of_sharing_out);
@@ -511,6 +668,8 @@ SUITE(5) {
     check_case("the expectation at known points", expectation);
     check_case("the expectation of real batches", expectation_drawn);
     check_case("13.05 %, 35 and 35, 28.75 and 43", published_numbers);
+    check_case("slots as others count them", slots_of_others);
+    check_case("skewed batches: loads, shares, moved choices", skewed_batches);
     check_case("exact batches go by largest remainder", largest_remainder);
     check_case("drawn batches follow their shares", drawn_follow_shares);
     check_case("batches that cannot be are refused", rejected);

@@ -23,6 +23,7 @@ void ffn_weights(struct weights *list, const char *name,
                  struct ffn *value, struct ffn *slope);
 struct ffn_trace ffn_trace_new(size_t tokens, size_t hidden);
 void ffn_trace_free(struct ffn_trace *trace);
+
 /* y [T, D] from x [T, D], and the second half: from hidden [T, H]. */
 void ffn_forward(const struct ffn *ffn, struct matrix y,
                  struct matrix x, struct ffn_trace *trace);
@@ -34,10 +35,8 @@ void ffn_down(const struct ffn *ffn, struct matrix y,
 void ffn_backward(const struct ffn *ffn, struct ffn *grad,
                   struct matrix dx, struct matrix dy, struct matrix x,
                   struct ffn_trace *trace);
-
-/* walk backward by halves */
-/* The same in parts: the slopes of any rows, trace->dpre and dx; then
- * the gradients of W1, b1 and of W2, b2 over all rows. */
+/* The same in parts: trace->dpre and dx of any rows; then the
+ * gradients of W1, b1 and of W2, b2 over all rows. */
 void ffn_backward_rows(const struct ffn *ffn, struct matrix dx,
                        struct matrix dy, struct ffn_trace *trace);
 void ffn_backward_w1(struct ffn *grad, struct matrix x,
@@ -45,16 +44,12 @@ void ffn_backward_w1(struct ffn *grad, struct matrix x,
 void ffn_backward_w2(struct ffn *grad, struct matrix dy,
                      const struct ffn_trace *trace);
 
-/* tell what a block costs and carries */
-uint64_t ffn_parameters(uint64_t width, uint64_t hidden); /* all */
+uint64_t ffn_parameters(uint64_t width, uint64_t hidden);
 uint64_t ffn_flops_per_token(uint64_t width, uint64_t hidden);
-double ffn_zero_share(struct matrix hidden); /* of exact zeros */
 
-/* Set all but the `keep` strongest units of each token to zero, and
- * the share of the output that those carry: see "The strongest
- * quarter". */
+/* See "The zeros" and "The strongest quarter". NaN where one is in. */
+double ffn_zero_share(struct matrix hidden);
 void ffn_keep(const struct ffn *ffn, struct matrix hidden, size_t keep);
 double ffn_top_share(const struct ffn *ffn, struct matrix hidden,
                      size_t keep);
-
 #endif

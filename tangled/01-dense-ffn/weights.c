@@ -4,37 +4,6 @@
 #include "stop.h"
 #include "weights.h"
 
-void weights_add(struct weights *list, const char *name,
-                 struct matrix value, struct matrix slope)
-{
-    matrix_expect(slope, value.rows, value.cols, name);
-    if (list->count == list->most) {
-        list->most = 2 * list->most + 8;
-        struct weight *more = room(list->most, sizeof *more);
-        for (size_t i = 0; i < list->count; i++) more[i] = list->at[i];
-        free(list->at);
-        list->at = more;
-    }
-    struct weight *new = &list->at[list->count++];
-    snprintf(new->name, sizeof new->name, "%s", name);
-    new->value = value, new->slope = slope;
-}
-
-void weights_add_part(struct weights *list, const char *model,
-                      const char *part, struct matrix value,
-                      struct matrix slope)
-{
-    char name[WEIGHTS_NAME];
-    snprintf(name, sizeof name, "%s.%s", model, part);
-    weights_add(list, name, value, slope);
-}
-
-void weights_free(struct weights *list)
-{
-    free(list->at);
-    *list = (struct weights){0};
-}
-
 uint64_t weights_count(const struct weights *list)
 {
     uint64_t count = 0;
@@ -92,7 +61,38 @@ double weights_error(const struct weights *list,
             ours += pow((double)g.at[j], 2), theirs += n * n;
         }
         double error = sqrt(apart / fmax(fmax(ours, theirs), 1e-300));
-        if (!(error <= worst)) worst = error; /* NaN, too */
+        if (error > worst || isnan(error)) worst = error;
     }
     return worst;
+}
+
+void weights_add(struct weights *list, const char *name,
+                 struct matrix value, struct matrix slope)
+{
+    matrix_expect(slope, value.rows, value.cols, name);
+    if (list->count == list->most) {
+        list->most = 2 * list->most + 8;
+        struct weight *more = room(list->most, sizeof *more);
+        for (size_t i = 0; i < list->count; i++) more[i] = list->at[i];
+        free(list->at);
+        list->at = more;
+    }
+    struct weight *new = &list->at[list->count++];
+    snprintf(new->name, sizeof new->name, "%s", name);
+    new->value = value, new->slope = slope;
+}
+
+void weights_add_part(struct weights *list, const char *model,
+                      const char *part, struct matrix value,
+                      struct matrix slope)
+{
+    char name[WEIGHTS_NAME];
+    snprintf(name, sizeof name, "%s.%s", model, part);
+    weights_add(list, name, value, slope);
+}
+
+void weights_free(struct weights *list)
+{
+    free(list->at);
+    *list = (struct weights){0};
 }

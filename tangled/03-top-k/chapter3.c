@@ -1,18 +1,12 @@
 /* Chapter 3: keep the K best experts of each token; run only those. */
-/* include what chapter 3 needs */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include "args.h"
 #include "charlm.h"
 #include "hand.h"
-#include "lesson.h"
 #include "print.h"
+#include "program.h"
 #include "router.h"
-#include "softmax.h"
 #include "topk.h"
 
-/* set the knobs of chapter 3 */
 extern const struct lesson_table lessons3;
 
 static size_t tokens = 256, experts = 4, top_k = 2,
@@ -21,10 +15,6 @@ static double scale = 1;
 
 static const char *const gates[] = {"softmax", "renorm", "sigmoid",
                                     NULL};
-static const struct args_table tables[] = {{"gates", NULL},
-    {"kept-mass", NULL}, {0}};
-
-/* list the options of chapter 3 */
 static const struct args_option options[] = {
     {"--tokens", "characters to route, T", ARGS_COUNT, &tokens,
      1, 100000, NULL},
@@ -40,339 +30,203 @@ static const struct args_option options[] = {
     {0},
 };
 
-/* set the layer up */
-struct layer {
-    char *text;
-    struct matrix x, z, p, y, naive; /* [T, D] [T, E] [T, E] [T, D]x2 */
-    struct router router;
-    struct ffn *ffns; /* E experts */
-    struct routes routes;
-    struct topk_work work;
-    size_t rows, naive_rows;
+static char text[100001];
+static struct matrix x, z, p, y; /* [T, D] [T, E] [T, E] [T, D] */
+static struct router router;
+static struct ffn *ffns; /* E experts */
+static struct routes routes;
+static struct topk_work work;
+static struct matrix hand_z;
+static struct routes hand_soft, hand_renorm; /* K = 2 */
+
+static size_t rows, naive_rows;
+static double kept, discarded, idle, active, difference,
+    gradient_norm, hand_kept, hand_lost;
+
+static const struct program_value known[] = {
+    {"topk.tokens", &tokens, NULL}, {"topk.experts", &experts, NULL},
+    {"topk.top_k", &top_k, NULL}, {"topk.kept_mass", NULL, &kept},
+    {"topk.discarded_mass", NULL, &discarded},
+    {"topk.idle_experts", NULL, &idle},
+    {"topk.expert_rows", &rows, NULL},
+    {"topk.naive_rows", &naive_rows, NULL},
+    {"topk.naive_difference", NULL, &difference},
+    {"topk.active_share", NULL, &active},
+    {"topk.gradient_norm", NULL, &gradient_norm},
+    {"hand.kept", NULL, &hand_kept},
+    {"hand.discarded", NULL, &hand_lost},
+    {0},
 };
 
-/* make the layer */
-static struct layer make_layer(void)
+static void run_layers(void)
 {
-    struct random r = random_seeded(seed);
-    struct layer l = {
-        .text = malloc(tokens + 1),
-        /* make the layer's matrices */
-        .x = matrix_new(tokens, CHARLM_WIDTH),
-        .z = matrix_new(tokens, experts),
-        .p = matrix_new(tokens, experts),
-        .y = matrix_new(tokens, CHARLM_WIDTH),
-        .naive = matrix_new(tokens, CHARLM_WIDTH),
-        /* make the router and room for experts */
-        .router = router_new(CHARLM_WIDTH, experts, scale, &r),
-        .ffns = calloc(experts, sizeof(struct ffn)),
-        .routes = routes_new(tokens, experts, top_k),
-        .work = topk_work_new(tokens, CHARLM_WIDTH, CHARLM_HIDDEN),
-    };
-    if (!l.text || !l.ffns) abort();
-    /* read the text into the layer */
-    struct charlm model = charlm_trained(seed);
-    charlm_text(l.text, tokens + 1, seed);
-    charlm_vectors(&model, l.x, l.text);
-    charlm_free(&model);
-    for (size_t e = 0; e < experts; e++)
-        l.ffns[e] = ffn_new(CHARLM_WIDTH, CHARLM_HIDDEN, FFN_RELU, &r);
-    return l;
+    struct matrix naive = matrix_new(y.rows, y.cols);
+    topk_forward(y, x, &routes, ffns, &work);
+    rows = work.expert_rows, work.expert_rows = 0;
+    topk_forward_naive(naive, x, &routes, ffns, &work);
+    naive_rows = work.expert_rows;
+    for (size_t i = 0; i < y.rows * y.cols; i++)
+        difference = fmax(difference,
+                          fabs((double)(y.at[i] - naive.at[i])));
+    matrix_free(&naive);
 }
 
-/* run the layer */
-static void run_layer(struct layer *l)
+static void measure_gradient(void)
 {
-    router_forward(&l->router, l->z, l->x);
-    softmax_rows(l->p, NULL, l->z);
-    routes_select(&l->routes, l->z);
-    routes_weigh(&l->routes, (enum routes_gate)gate, l->z, l->p);
-    topk_forward(l->y, l->x, &l->routes, l->ffns, &l->work);
-    l->rows = l->work.expert_rows;
-    l->work.expert_rows = 0;
-    topk_forward_naive(l->naive, l->x, &l->routes, l->ffns, &l->work);
-    l->naive_rows = l->work.expert_rows;
-}
-
-/* free the layer */
-static void free_layer(struct layer *l)
-{
-    free(l->text);
-    matrix_free(&l->x), matrix_free(&l->z), matrix_free(&l->p);
-    matrix_free(&l->y), matrix_free(&l->naive);
-    router_free(&l->router);
-    for (size_t e = 0; e < experts; e++) ffn_free(&l->ffns[e]);
-    free(l->ffns);
-    routes_free(&l->routes);
-    topk_work_free(&l->work);
-}
-
-/* print the values of chapter 3 */
-/* measure the kept mass */
-static double kept_mass(const struct routes *routes, struct matrix p)
-{
-    double sum = 0;
-    for (size_t t = 0; t < p.rows; t++)
-        for (size_t k = 0; k < routes->top_k; k++)
-            sum += (double)
-                matrix_row(p, t)[routes_expert(routes, t, k)];
-    return sum / (double)p.rows;
-}
-
-/* count the idle experts */
-static double idle_experts(const struct routes *routes)
-{
-    size_t idle = 0;
-    for (size_t t = 0; t < routes->tokens; t++)
-        for (size_t e = 0; e < routes->experts; e++) {
-            int runs = 0;
-            for (size_t k = 0; k < routes->top_k; k++)
-                runs |= routes_expert(routes, t, k) == e;
-            idle += !runs;
-        }
-    return (double)idle / (double)routes->tokens; /* per token */
-}
-
-/* measure what two ways of weighing differ by */
-static double renorm_difference(const struct layer *l)
-{
-    struct routes kept = routes_new(tokens, experts, top_k);
-    double most = 0;
-    routes_select(&kept, l->z);
-    routes_weigh(&kept, GATE_RENORM, l->z, l->p);
-    for (size_t t = 0; t < tokens; t++) {
-        /* compare one token's gates both ways */
-        const real *p = matrix_row(l->p, t);
-        const real *g = matrix_row(kept.gate, t);
-        double mass = 0;
-        for (size_t k = 0; k < top_k; k++)
-            mass += (double)p[routes_expert(&kept, t, k)];
-        for (size_t k = 0; k < top_k; k++)
-            most = fmax(most, fabs((double)g[k]
-                - (double)p[routes_expert(&kept, t, k)] / mass));
-    }
-    routes_free(&kept);
-    return most;
-}
-
-/* measure what the router hears */
-static double gradient_norm(const struct layer *l,
-                            struct topk_work *work)
-{
+    struct matrix dy = matrix_new(tokens, x.cols);
     struct matrix a = matrix_new(tokens, top_k);
     struct matrix dz = matrix_new(tokens, experts);
-    struct router grad = {matrix_new(CHARLM_WIDTH, experts)};
-    double sum = 0;
-    /* sum each chosen expert's output */
-    for (size_t e = 0; e < experts; e++) {
-        ffn_forward(&l->ffns[e], work->out, l->x, &work->trace);
-        for (size_t i = 0; i < tokens * top_k; i++)
-            for (size_t d = 0; d < CHARLM_WIDTH; d++)
-                if (l->routes.expert[i] == e)
-                    a.at[i] += matrix_row(work->out, i / top_k)[d];
-    }
-    routes_weigh_backward(&l->routes, (enum routes_gate)gate, dz, a,
-                          l->z, l->p);
-    router_backward(&l->router, &grad, NULL, dz, l->x);
-    for (size_t i = 0; i < grad.w.rows * grad.w.cols; i++)
-        sum += (double)grad.w.at[i] * (double)grad.w.at[i];
-    matrix_free(&a), matrix_free(&dz), router_free(&grad);
-    return sqrt(sum);
+    struct router grad = {matrix_new(x.cols, experts)};
+    for (size_t i = 0; i < dy.rows * dy.cols; i++) dy.at[i] = 1;
+    topk_gate_slopes(a, dy, x, &routes, ffns, &work);
+    routes_weigh_backward(&routes, (enum routes_gate)gate, dz, a, z, p);
+    router_backward(&router, &grad, NULL, dz, x);
+    gradient_norm = sqrt(matrix_squares(grad.w));
+    matrix_free(&dy), matrix_free(&a), matrix_free(&dz);
+    router_free(&grad);
 }
 
-/* print them all */
-static void print_values(struct layer *l)
+static void route_by_hand(void)
 {
-    FILE *out = stdout;
-    print_count(out, "topk.tokens", tokens);
-    print_count(out, "topk.experts", experts);
-    print_count(out, "topk.top_k", top_k);
-    print_value(out, "topk.kept_mass", kept_mass(&l->routes, l->p));
-    print_value(out, "topk.discarded_mass",
-                1 - kept_mass(&l->routes, l->p));
-    print_value(out, "topk.idle_experts", idle_experts(&l->routes));
-    print_count(out, "topk.expert_rows", l->rows);
-    print_count(out, "topk.naive_rows", l->naive_rows);
-    /* print the differences, the costs and the gradient */
-    size_t one = (size_t)ffn_parameters(CHARLM_WIDTH, CHARLM_HIDDEN);
-    double difference = 0;
-    for (size_t i = 0; i < tokens * CHARLM_WIDTH; i++)
-        difference = fmax(difference, fabs((double)l->y.at[i]
-                                           - (double)l->naive.at[i]));
-    print_value(out, "topk.naive_difference", difference);
-    print_value(out, "topk.renorm_difference", renorm_difference(l));
-    print_value(out, "topk.active_share",
-                (double)(top_k * one) / (double)(experts * one));
-    print_value(out, "topk.gradient_norm", gradient_norm(l, &l->work));
-    /* print what the hand-sized token keeps */
-    struct router hand = {hand_w()};
-    struct matrix p = matrix_new(HAND_TOKENS, HAND_EXPERTS);
-    struct routes kept = routes_new(HAND_TOKENS, HAND_EXPERTS, 2);
-    router_forward(&hand, p, hand_x());
-    routes_select(&kept, p);
-    softmax_rows(p, NULL, p);
-    routes_weigh(&kept, GATE_SOFTMAX, p, p);
-    const real *seven = matrix_row(kept.gate, 2);
-    print_value(out, "hand.kept", (double)(seven[0] + seven[1]));
-    print_value(out, "hand.discarded", 1 - (double)(seven[0] + seven[1]));
-    matrix_free(&p), routes_free(&kept);
+    struct router by_hand = {hand_w()};
+    struct matrix soft = matrix_new(HAND_TOKENS, HAND_EXPERTS);
+    hand_z = matrix_new(HAND_TOKENS, HAND_EXPERTS);
+    hand_soft = routes_new(HAND_TOKENS, HAND_EXPERTS, 2);
+    hand_renorm = routes_new(HAND_TOKENS, HAND_EXPERTS, 2);
+    router_forward(&by_hand, hand_z, hand_x());
+    routes_fill(&hand_renorm, GATE_RENORM, soft, hand_z);
+    routes_fill(&hand_soft, GATE_SOFTMAX, soft, hand_z);
+    const real *seven = matrix_row(hand_soft.gate, 2);
+    hand_kept = (double)(seven[0] + seven[1]);
+    hand_lost = 1 - hand_kept;
+    matrix_free(&soft);
 }
 
-/* print the tables behind the figures */
-/* print the gates of the first token */
-static void print_gates(struct layer *l)
+static int prepare(void)
 {
-    struct routes r = routes_new(tokens, experts, top_k);
-    printf("# expert\tprobability\tsoftmax\trenorm\tsigmoid\n");
-    routes_select(&r, l->z);
-    for (size_t e = 0; e < experts; e++) {
-        printf("%zu\t%.6g", e, (double)l->p.at[e]);
-        /* print an expert's gate by each convention */
-        for (size_t g = GATE_SOFTMAX; g <= GATE_SIGMOID; g++) {
-            double kept = 0;
-            routes_weigh(&r, (enum routes_gate)g, l->z, l->p);
-            for (size_t k = 0; k < top_k; k++)
-                if (r.expert[k] == e) kept = (double)r.gate.at[k];
-            printf("\t%.6g", kept);
-        }
-        printf("\n");
-    }
-    routes_free(&r);
+    struct random r = random_seeded(seed);
+    struct charlm model = charlm_trained(seed);
+    router = router_new(CHARLM_WIDTH, experts, scale, &r);
+    ffns = topk_experts_new(experts, CHARLM_WIDTH, CHARLM_HIDDEN, &r);
+    work = topk_work_new(tokens, CHARLM_WIDTH, CHARLM_HIDDEN);
+    x = matrix_new(tokens, CHARLM_WIDTH), z = matrix_new(tokens, experts);
+    y = matrix_new(tokens, CHARLM_WIDTH), p = matrix_new(tokens, experts);
+    routes = routes_new(tokens, experts, top_k);
+    charlm_text(text, tokens + 1, seed);
+    charlm_vectors(&model, x, text);
+    charlm_free(&model);
+    router_forward(&router, z, x);
+    routes_fill(&routes, (enum routes_gate)gate, p, z);
+    kept = routes_kept(&routes, p), discarded = 1 - kept;
+    run_layers(), measure_gradient(), route_by_hand();
+    idle = (double)experts - (double)rows / (double)tokens;
+    uint64_t one = ffn_parameters(CHARLM_WIDTH, CHARLM_HIDDEN);
+    active = (double)(top_k * one) / (double)(experts * one);
+    return 0;
 }
 
-/* print the kept mass against K */
-static void print_kept_mass(const struct layer *l)
+static void print_kept_mass(FILE *out)
 {
     static const double scales[] = {0.1, 1, 10};
-    struct matrix p = matrix_new(tokens, experts);
-    printf("# K\tscale 0.1\tscale 1\tscale 10\n");
+    fprintf(out, "# K\tscale 0.1\tscale 1\tscale 10\n");
     for (size_t k = 1; k <= experts; k++) {
         struct routes r = routes_new(tokens, experts, k);
-        printf("%zu", k);
-        /* print the kept mass at each scale */
+        fprintf(out, "%zu", k);
         for (size_t i = 0; i < 3; i++) {
-            /* route with a router of that scale */
             struct random random = random_seeded(seed);
-            struct router router = router_new(CHARLM_WIDTH, experts, scales[i],
-                                              &random);
-            router_forward(&router, p, l->x);
-            routes_select(&r, p);
-            softmax_rows(p, NULL, p);
-            router_free(&router);
-            printf("\t%.6g", kept_mass(&r, p));
+            struct router other = router_new(x.cols, experts, scales[i],
+                                             &random);
+            router_forward(&other, z, x);
+            routes_fill(&r, GATE_SOFTMAX, p, z);
+            fprintf(out, "\t%.6g", routes_kept(&r, p));
+            router_free(&other);
         }
-        printf("\n");
+        fprintf(out, "\n");
         routes_free(&r);
     }
-    matrix_free(&p);
 }
 
-/* print the traced run of chapter 3 */
+static void print_rows(FILE *out)
+{
+    fprintf(out, "# token\texpert\tgate\tcharacter\n");
+    for (size_t i = 0; i < 8 * top_k && i < tokens * top_k; i++)
+        fprintf(out, "%zu\t%zu\t%.6g\t%s\n", i / top_k,
+                routes.expert[i], (double)routes.gate.at[i],
+                print_char(text[i / top_k]));
+}
+
 static void print_route(FILE *out, const struct routes *r, size_t t)
 {
     for (size_t k = 0; k < r->top_k && k < 4; k++)
         fprintf(out, "  %zu %.3f", routes_expert(r, t, k),
                 (double)matrix_row(r->gate, t)[k]);
-    fprintf(out, r->top_k > 4 ? "  ...\n" : "\n");
+    if (r->top_k > 4) fprintf(out, "  ...");
 }
 
-/* print the hand-sized routes */
-static void print_by_hand(FILE *out)
+static void print_routes(FILE *out)
 {
-    struct router router = {hand_w()};
-    struct matrix z = matrix_new(HAND_TOKENS, HAND_EXPERTS);
-    struct matrix p = matrix_new(HAND_TOKENS, HAND_EXPERTS);
-    struct routes r = routes_new(HAND_TOKENS, HAND_EXPERTS, 2);
-    router_forward(&router, z, hand_x());
-    softmax_rows(p, NULL, z);
-    routes_select(&r, z);
     print_part(out, "By hand: E = 4, K = 2");
     fprintf(out, "    token  logits    softmax, then keep   "
             "renormalized\n");
     for (size_t t = 0; t < HAND_TOKENS; t++) {
-        /* print both gates of a hand-sized token */
-        const real *row = matrix_row(z, t), *g = matrix_row(r.gate, t);
-        routes_weigh(&r, GATE_SOFTMAX, z, p);
-        fprintf(out, "    %c      %g %g %g %g   %zu %.3f  %zu %.3f  ",
-                hand_text[t], (double)row[0], (double)row[1], (double)row[2],
-                (double)row[3], routes_expert(&r, t, 0), (double)g[0],
-                routes_expert(&r, t, 1), (double)g[1]);
-        routes_weigh(&r, GATE_RENORM, z, p);
-        print_route(out, &r, t);
+        const real *row = matrix_row(hand_z, t);
+        fprintf(out, "    %c      %g %g %g %g ", hand_text[t],
+                (double)row[0], (double)row[1], (double)row[2],
+                (double)row[3]);
+        print_route(out, &hand_soft, t), fprintf(out, "  ");
+        print_route(out, &hand_renorm, t), fprintf(out, "\n");
     }
-    matrix_free(&z), matrix_free(&p), routes_free(&r);
-}
-
-/* print the routing table */
-static void print_table(FILE *out, const struct layer *l)
-{
     print_part(out, "The routing table, first tokens: expert and gate");
     for (size_t t = 0; t < tokens && t < 12; t++) {
-        fprintf(out, "    %-3s", print_char(l->text[t]));
-        print_route(out, &l->routes, t);
+        fprintf(out, "    %-3s", print_char(text[t]));
+        print_route(out, &routes, t), fprintf(out, "\n");
     }
+}
+
+static void print_run(FILE *out)
+{
+    fprintf(out, "Top-k routing, T = %zu, E = %zu, K = %zu, gate %s\n",
+            tokens, experts, top_k, gates[gate]);
+    print_routes(out);
     print_part(out, "Rows by expert");
     for (size_t e = 0; e < experts && e < 16; e++) {
-        /* count an expert's rows and draw them */
-        size_t rows = 0;
+        size_t own = 0;
         for (size_t i = 0; i < tokens * top_k; i++)
-            rows += l->routes.expert[i] == e;
-        fprintf(out, "    %3zu %6zu ", e, rows);
-        print_bar(out, (double)rows / (double)tokens, 40);
+            own += routes.expert[i] == e;
+        fprintf(out, "    %3zu %6zu ", e, own);
+        print_bar(out, (double)own / (double)tokens, 40);
         fprintf(out, "|\n");
     }
-}
-
-/* print the shapes and the count */
-static void print_count_of_rows(FILE *out, const struct layer *l)
-{
-    /* print the shapes of the layer */
     print_part(out, "The shapes");
-    fprintf(out, "    x      [%zu, %d]  T, D\n", tokens, CHARLM_WIDTH);
-    fprintf(out, "    logits [%zu, %zu]  T, E\n", tokens, experts);
-    fprintf(out, "    routes [%zu, %zu]  T, K\n", tokens, top_k);
-    fprintf(out, "    y      [%zu, %d]  T, D\n", tokens, CHARLM_WIDTH);
+    fprintf(out, "    x      [%zu, %zu]  T, D\n"
+            "    logits [%zu, %zu]  T, E\n    routes [%zu, %zu]  T, K\n"
+            "    y      [%zu, %zu]  T, D\n", tokens, x.cols, tokens,
+            experts, tokens, top_k, tokens, y.cols);
     print_part(out, "The count");
-    fprintf(out, "    expert rows, chosen only  %8zu  K T\n", l->rows);
-    fprintf(out, "    expert rows, naive        %8zu  E T\n",
-            l->naive_rows);
-    fprintf(out, "    idle experts per token    %8g  E - K\n",
-            idle_experts(&l->routes));
-    fprintf(out, "    mean kept mass            %8.3f\n",
-            kept_mass(&l->routes, l->p));
+    fprintf(out, "    expert rows, chosen only  %8zu  K T\n"
+            "    expert rows, naive        %8zu  E T\n"
+            "    idle experts per token    %8g  E - K\n"
+            "    mean kept mass            %8.3f\n", rows, naive_rows,
+            idle, kept);
 }
 
-/* main of chapter 3 */
-int main(int argc, char **argv)
+static void check(const struct args *args)
 {
-    const struct args args = {"chapter3",
-        "send each token to its K best experts and combine what they "
-        "say",
-        options, tables};
-    struct args_request request = args_parse(&args, argc, argv);
-    /* refuse to choose more experts than there are */
     if (top_k > experts)
-        args_reject(&args, "--top-k", experts > 1 ? "--top-k 2"
+        args_reject(args, "--top-k", experts > 1 ? "--top-k 2"
             : "--top-k 1", "must be from 1 to the number of experts, "
             "%zu, got %zu", experts, top_k);
-    if (request.output == ARGS_LESSONS)
-        lesson_list(stdout, &lessons3, seed);
-    else {
-        /* run the layer and print what was asked */
-        struct layer layer = make_layer();
-        run_layer(&layer);
-        if (request.output == ARGS_VALUES) print_values(&layer);
-        else if (request.output == ARGS_DATA && *request.table->name == 'g')
-            print_gates(&layer);
-        else if (request.output == ARGS_DATA) print_kept_mass(&layer);
-        else {
-            printf("Top-k routing, T = %zu, E = %zu, K = %zu, gate %s\n",
-                   tokens, experts, top_k, gates[gate]);
-            print_by_hand(stdout);
-            print_table(stdout, &layer);
-            print_count_of_rows(stdout, &layer);
-        }
-        free_layer(&layer);
-    }
-    return print_end(args.program);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct args_table tables[] = {
+        {"rows", print_rows}, {"kept-mass", print_kept_mass}, {0}};
+    static const struct program program = {
+        .name = "chapter3", .about = "send each token to its K best "
+        "experts and combine what they say", .options = options,
+        .lessons = &lessons3, .seed = &seed, .check = check,
+        .prepare = prepare, .run = print_run, .known = known,
+        .tables = tables};
+    return program_main(&program, argc, argv);
 }

@@ -1,39 +1,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include "routes.h"
+#include "softmax.h"
 #include "stop.h"
 
-/* make a routing table */
-struct routes routes_new(size_t tokens, size_t experts, size_t top_k)
-{
-    if (top_k < 1 || top_k > experts)
-        stop("K = %zu of E = %zu experts: K must be from 1 to E", top_k,
-             experts);
-    return (struct routes){tokens, experts, top_k, tokens,
-                           room(tokens * top_k, sizeof(size_t)),
-                           matrix_new(tokens, top_k)};
-}
-
-/* free and read a routing table */
-void routes_free(struct routes *routes)
-{
-    free(routes->expert);
-    matrix_free(&routes->gate);
-}
-
-size_t routes_expert(const struct routes *routes, size_t token,
-                     size_t choice)
-{
-    return routes->expert[token * routes->top_k + choice];
-}
-
-/* select the best experts */
 static int beats(real a, real b)
 {
     return a > b || (isnan((double)b) && !isnan((double)a));
 }
 
-/* keep the best experts of one token */
 static void select_row(size_t *best, const real *z, size_t experts,
                        size_t top_k)
 {
@@ -49,81 +24,91 @@ static void select_row(size_t *best, const real *z, size_t experts,
     }
 }
 
-/* select for every token */
 void routes_select(struct routes *routes, struct matrix logits)
 {
     matrix_expect(logits, routes->tokens, routes->experts,
                   "logits [T, E]");
+    routes->valid = routes->tokens;
     for (size_t t = 0; t < logits.rows; t++)
         select_row(routes->expert + t * routes->top_k,
                    matrix_row(logits, t), logits.cols, routes->top_k);
 }
 
-/* weigh the chosen experts */
-/* score a logit */
-static double score(enum routes_gate gate, double z)
+static double score(enum routes_gate gate, real logit)
 {
+    double z = (double)logit;
     if (gate != GATE_SIGMOID) return z;
-    return fmin(z, 0) - log1p(exp(-fabs(z)));
+    return fmin(z, 0) - log1p(exp(-fabs(z))); /* log sigma */
 }
 
-/* notice what is not a number */
-static int countable(const real *z, size_t experts)
-{
-    int some = 0;
-    for (size_t i = 0; i < experts; i++) {
-        if (isnan((double)z[i]) || (double)z[i] == INFINITY) return 0;
-        some |= (double)z[i] != -INFINITY;
-    }
-    return some;
-}
-
-/* weigh the choices of a token */
 static void weigh_row(real *g, const size_t *chosen, size_t top_k,
                       const real *z, size_t experts,
                       enum routes_gate gate)
 {
     double most = -INFINITY, sum = 0;
     for (size_t k = 0; k < top_k; k++)
-        most = fmax(most, score(gate, (double)z[chosen[k]]));
-    if (!countable(z, experts)) most = NAN;
+        most = fmax(most, score(gate, z[chosen[k]]));
+    for (size_t i = 0; i < experts; i++)
+        if (isnan((double)z[i]) || (double)z[i] == INFINITY) most = NAN;
     for (size_t k = 0; k < top_k; k++)
-        sum += exp(score(gate, (double)z[chosen[k]]) - most);
+        sum += exp(score(gate, z[chosen[k]]) - most);
     for (size_t k = 0; k < top_k; k++)
-        g[k] = (real)(exp(score(gate, (double)z[chosen[k]]) - most)
-                      / sum);
+        g[k] = (real)(exp(score(gate, z[chosen[k]]) - most) / sum);
 }
 
-/* weigh for every token */
 void routes_weigh(struct routes *routes, enum routes_gate gate,
                   struct matrix logits, struct matrix p)
 {
     size_t tokens = routes->tokens, top_k = routes->top_k;
+    int softmax = gate == GATE_SOFTMAX;
     matrix_expect(logits, tokens, routes->experts, "logits [T, E]");
-    if (gate == GATE_SOFTMAX)
-        matrix_expect(p, tokens, routes->experts, "p [T, E]");
+    if (softmax) matrix_expect(p, tokens, routes->experts, "p [T, E]");
     for (size_t t = 0; t < tokens; t++) {
         const size_t *chosen = routes->expert + t * top_k;
         real *g = matrix_row(routes->gate, t);
-        if (gate != GATE_SOFTMAX)
+        if (chosen[0] == ROUTES_NONE) continue;
+        if (!softmax)
             weigh_row(g, chosen, top_k, matrix_row(logits, t),
-                      logits.cols, gate);
-        else
-            for (size_t k = 0; k < top_k; k++)
-                g[k] = matrix_row(p, t)[chosen[k]];
+                      routes->experts, gate);
+        for (size_t k = 0; softmax && k < top_k; k++)
+            g[k] = matrix_row(p, t)[chosen[k]];
     }
 }
 
-/* walk the gates backward */
-static double softmax_slope(double g, double a, double average,
-                            enum routes_gate gate, double z)
+void routes_fill(struct routes *routes, enum routes_gate gate,
+                 struct matrix p, struct matrix logits)
 {
-    double slope = g * (a - average);
-    if (gate == GATE_SIGMOID) slope *= 1 / (1 + exp(z)); /* 1 - sigma */
-    return slope;
+    softmax_rows(p, NULL, logits);
+    routes_select(routes, logits);
+    routes_weigh(routes, gate, logits, p);
 }
 
-/* walk one token's gates backward */
+void routes_mask(struct routes *routes, const unsigned char *valid,
+                 struct matrix *p, double *log_z)
+{
+    routes->valid = routes->tokens;
+    for (size_t t = 0; valid && t < routes->tokens; t++) {
+        if (valid[t]) continue;
+        routes->valid--;
+        for (size_t k = 0; k < routes->top_k; k++)
+            routes->expert[t * routes->top_k + k] = ROUTES_NONE;
+        matrix_clear(matrix_rows(routes->gate, t, 1));
+        if (p) matrix_clear(matrix_rows(*p, t, 1));
+        if (log_z) log_z[t] = 0;
+    }
+}
+
+double routes_kept(const struct routes *routes, struct matrix p)
+{
+    double sum = 0;
+    for (size_t t = 0; t < routes->tokens; t++)
+        for (size_t k = 0; k < routes->top_k; k++) {
+            size_t e = routes_expert(routes, t, k);
+            if (e != ROUTES_NONE) sum += (double)matrix_row(p, t)[e];
+        }
+    return routes->valid ? sum / (double)routes->valid : 0;
+}
+
 static void weigh_row_backward(real *dz, const struct routes *routes,
                                size_t t, enum routes_gate gate,
                                const real *a, const real *z,
@@ -131,18 +116,18 @@ static void weigh_row_backward(real *dz, const struct routes *routes,
 {
     const size_t *chosen = routes->expert + t * routes->top_k;
     const real *g = matrix_row(routes->gate, t);
-    double average = 0;
-    for (size_t k = 0; k < routes->top_k; k++)
-        average += (double)g[k] * (double)a[k];
-    /* start with the experts that were not chosen */
+    double average = row_dot(g, a, routes->top_k);
     for (size_t j = 0; j < routes->experts; j++)
-        dz[j] = gate == GATE_SOFTMAX ? (real)(-(double)p[j] * average) : 0;
-    for (size_t k = 0; k < routes->top_k; k++)
-        dz[chosen[k]] = (real)softmax_slope((double)g[k], (double)a[k],
-            average, gate, (double)z[chosen[k]]);
+        dz[j] = gate == GATE_SOFTMAX ? (real)(-(double)p[j] * average)
+              : 0;
+    for (size_t k = 0; k < routes->top_k; k++) {
+        double slope = (double)g[k] * ((double)a[k] - average);
+        if (gate == GATE_SIGMOID) /* times 1 - sigma */
+            slope /= 1 + exp((double)z[chosen[k]]);
+        dz[chosen[k]] = (real)slope;
+    }
 }
 
-/* walk every token's gates backward */
 void routes_weigh_backward(const struct routes *routes,
                            enum routes_gate gate, struct matrix dlogits,
                            struct matrix dgate, struct matrix logits,
@@ -153,8 +138,7 @@ void routes_weigh_backward(const struct routes *routes,
     matrix_expect(dlogits, tokens, routes->experts, "dlogits [T, E]");
     matrix_expect(dgate, tokens, routes->top_k, "dgate [T, K]");
     matrix_expect(logits, tokens, routes->experts, "logits [T, E]");
-    if (softmax)
-        matrix_expect(p, tokens, routes->experts, "p [T, E]");
+    if (softmax) matrix_expect(p, tokens, routes->experts, "p [T, E]");
     MATRIX_PARALLEL(static)
     for (size_t t = 0; t < tokens; t++)
         if (routes_expert(routes, t, 0) == ROUTES_NONE)
@@ -166,20 +150,24 @@ void routes_weigh_backward(const struct routes *routes,
                                softmax ? matrix_row(p, t) : NULL);
 }
 
-/* take out what is padding */
-void routes_mask(struct routes *routes, const unsigned char *valid,
-                 struct matrix *p, double *log_z)
+struct routes routes_new(size_t tokens, size_t experts, size_t top_k)
 {
-    routes->valid = routes->tokens;
-    for (size_t t = 0; valid && t < routes->tokens; t++) {
-        if (valid[t]) continue;
-        routes->valid--;
-        for (size_t k = 0; k < routes->top_k; k++) {
-            routes->expert[t * routes->top_k + k] = ROUTES_NONE;
-            matrix_row(routes->gate, t)[k] = 0;
-        }
-        for (size_t e = 0; p && e < p->cols; e++)
-            matrix_row(*p, t)[e] = 0;
-        if (log_z) log_z[t] = 0;
-    }
+    if (top_k < 1 || top_k > experts)
+        stop("K = %zu of E = %zu experts: K must be from 1 to E", top_k,
+             experts);
+    return (struct routes){tokens, experts, top_k, tokens,
+                           room(tokens * top_k, sizeof(size_t)),
+                           matrix_new(tokens, top_k)};
+}
+
+void routes_free(struct routes *routes)
+{
+    free(routes->expert);
+    matrix_free(&routes->gate);
+}
+
+size_t routes_expert(const struct routes *routes, size_t token,
+                     size_t choice)
+{
+    return routes->expert[token * routes->top_k + choice];
 }

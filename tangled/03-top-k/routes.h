@@ -27,7 +27,6 @@ void routes_free(struct routes *routes);
 size_t routes_expert(const struct routes *routes, size_t token,
                      size_t choice);
 
-/* select and weigh */
 /* Write the K largest of each row of logits [T, E], best first; ties
  * go to the lower expert. NaN ranks below every number. */
 void routes_select(struct routes *routes, struct matrix logits);
@@ -43,6 +42,13 @@ void routes_weigh(struct routes *routes, enum routes_gate gate,
  * that they add to no sum and get no slope. NULL: all are valid. */
 void routes_mask(struct routes *routes, const unsigned char *valid,
                  struct matrix *p, double *log_z);
+
+/* All in one: p = softmax of the logits, then select and weigh. */
+void routes_fill(struct routes *routes, enum routes_gate gate,
+                 struct matrix p, struct matrix logits);
+
+/* The chosen share of p [T, E]: mean over the valid tokens, or 0. */
+double routes_kept(const struct routes *routes, struct matrix p);
 
 /* dlogits [T, E] from dgate [T, K], the selection held fixed. */
 void routes_weigh_backward(const struct routes *routes,

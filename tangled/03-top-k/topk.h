@@ -5,7 +5,6 @@
 #include "ffn.h"
 #include "routes.h"
 
-/* keep room for one expert's rows */
 /* Room for one expert's rows; made once. expert_rows counts the rows
  * that experts have computed since it was last set to 0. */
 struct topk_work {
@@ -17,7 +16,11 @@ struct topk_work topk_work_new(size_t tokens, size_t width,
                                size_t hidden);
 void topk_work_free(struct topk_work *work);
 
-/* run the chosen experts */
+/* Experts of one size, freshly drawn. */
+struct ffn *topk_experts_new(size_t experts, size_t width,
+                             size_t hidden, struct random *random);
+void topk_experts_free(struct ffn *experts, size_t count);
+
 /* y [T, D] = sum over each token's choices of gate * expert(x [T, D]);
  * E experts. The naive one runs every expert on every token. */
 void topk_forward(struct matrix y, struct matrix x,
@@ -28,8 +31,10 @@ void topk_forward_naive(struct matrix y, struct matrix x,
                         const struct ffn *experts,
                         struct topk_work *work);
 
-/* Row of token s of sequence b, and back; S tokens a sequence. */
-size_t topk_row(size_t b, size_t s, size_t length);
-void topk_sequence(size_t row, size_t length, size_t *b, size_t *s);
+/* dgate [T, K] from dy [T, D]: the slope of the loss in each gate. */
+void topk_gate_slopes(struct matrix dgate, struct matrix dy,
+                      struct matrix x, const struct routes *routes,
+                      const struct ffn *experts,
+                      struct topk_work *work);
 
 #endif

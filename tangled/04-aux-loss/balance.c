@@ -1,54 +1,70 @@
 #include <math.h>
 #include "balance.h"
+#include "softmax.h"
 
-/* count choices */
-static void count(double *share, const struct routes *r, size_t choices,
-                  double whole, int weighted)
+static void tally(double *sum, const struct routes *r, size_t choices,
+                  int gates)
 {
-    for (size_t e = 0; e < r->experts; e++) share[e] = 0;
     for (size_t t = 0; t < r->tokens; t++)
-        for (size_t k = 0; k < choices; k++)
-            share[routes_expert(r, t, k)] += weighted
-                ? (double)matrix_row(r->gate, t)[k] / whole : 1 / whole;
+        for (size_t k = 0; k < choices; k++) {
+            size_t e = routes_expert(r, t, k);
+            if (e == ROUTES_NONE) continue;
+            sum[e] += gates ? (double)matrix_row(r->gate, t)[k] : 1;
+        }
 }
 
-/* count each fraction */
+void balance_count(double *count, const struct routes *r)
+{
+    tally(count, r, r->top_k, 0);
+}
+
+static void fraction(double *share, const struct routes *r,
+                     size_t choices, int gates, double whole)
+{
+    for (size_t e = 0; e < r->experts; e++) share[e] = 0;
+    tally(share, r, choices, gates);
+    for (size_t e = 0; e < r->experts && whole != 0; e++)
+        share[e] /= whole;
+}
+
 void balance_first(double *share, const struct routes *r)
 {
-    count(share, r, 1, (double)r->tokens, 0);
+    fraction(share, r, 1, 0, (double)r->valid);
 }
 
 void balance_chosen(double *share, const struct routes *r)
 {
-    count(share, r, r->top_k, (double)r->tokens, 0);
+    fraction(share, r, r->top_k, 0, (double)r->valid);
 }
 
-/* count the load */
 void balance_load(double *f, const struct routes *r)
 {
-    count(f, r, r->top_k, (double)(r->tokens * r->top_k), 0);
+    fraction(f, r, r->top_k, 0, (double)(r->valid * r->top_k));
 }
 
-/* count the gate weight */
 void balance_gate(double *share, const struct routes *r)
 {
     double all = 0;
     for (size_t i = 0; i < r->tokens * r->top_k; i++)
         all += (double)r->gate.at[i];
-    count(share, r, r->top_k, all, 1);
+    fraction(share, r, r->top_k, 1, all);
 }
 
-/* average the probabilities */
-void balance_mean(double *p, struct matrix probabilities)
+static double mean_of(double sum, size_t count)
 {
-    double tokens = (double)probabilities.rows;
-    for (size_t e = 0; e < probabilities.cols; e++) p[e] = 0;
-    for (size_t t = 0; t < probabilities.rows; t++)
-        for (size_t e = 0; e < probabilities.cols; e++)
-            p[e] += (double)matrix_row(probabilities, t)[e] / tokens;
+    return count ? sum / (double)count : 0;
 }
 
-/* take the losses */
+void balance_mean(double *p, struct matrix probabilities, size_t valid)
+{
+    for (size_t e = 0; e < probabilities.cols; e++) {
+        p[e] = 0;
+        for (size_t t = 0; t < probabilities.rows; t++)
+            p[e] += (double)matrix_row(probabilities, t)[e];
+        p[e] = mean_of(p[e], valid);
+    }
+}
+
 double balance_loss(const double *f, const double *p, size_t experts)
 {
     double sum = 0;
@@ -56,78 +72,90 @@ double balance_loss(const double *f, const double *p, size_t experts)
     return (double)experts * sum;
 }
 
-double balance_z_loss(const double *log_z, size_t tokens)
+static double itself(double load) { return load; }
+
+/* sigmoids [T, E]: the logits, if s are sigmoids over their sum */
+static void push(struct matrix dlogits, struct matrix s,
+                 const struct matrix *sigmoids, const double *load,
+                 double (*slope)(double), double scale)
+{
+    matrix_expect(dlogits, s.rows, s.cols, "dlogits [T, E]");
+    for (size_t t = 0; t < s.rows; t++) {
+        const real *p = matrix_row(s, t);
+        const real *z = sigmoids ? matrix_row(*sigmoids, t) : NULL;
+        double average = 0;
+        for (size_t e = 0; e < s.cols; e++)
+            if (p[e] != 0) average += (double)p[e] * slope(load[e]);
+        for (size_t e = 0; e < s.cols; e++)
+            if (p[e] != 0)
+                matrix_row(dlogits, t)[e] += (real)(scale * (double)p[e]
+                    * (slope(load[e]) - average)
+                    * (z ? 1 / (1 + exp((double)z[e])) : 1));
+    }
+}
+
+void balance_loss_backward(struct matrix dlogits,
+                           struct matrix probabilities, size_t valid,
+                           const double *f, double scale)
+{
+    push(dlogits, probabilities, NULL, f, itself,
+         mean_of(scale * (double)probabilities.cols, valid));
+}
+
+double balance_z_loss(const double *log_z, size_t tokens, size_t valid)
 {
     double sum = 0;
     for (size_t t = 0; t < tokens; t++) sum += log_z[t] * log_z[t];
-    return tokens ? sum / (double)tokens : 0;
+    return mean_of(sum, valid);
 }
 
-/* send the losses back */
-/* push one token */
-static void push(struct matrix dlogits, struct matrix probabilities,
-                 size_t t, const double *load, double (*slope)(double),
-                 double scale)
-{
-    const real *p = matrix_row(probabilities, t);
-    double average = 0;
-    for (size_t e = 0; e < dlogits.cols; e++)
-        if (p[e] > 0) average += (double)p[e] * slope(load[e]);
-    for (size_t e = 0; e < dlogits.cols; e++)
-        if (p[e] > 0)
-            matrix_row(dlogits, t)[e] += (real)(scale * (double)p[e]
-                * (slope(load[e]) - average));
-}
-
-/* take the load as it is */
-static double as_it_is(double load) { return load; }
-
-/* push by the load */
-void balance_loss_backward(struct matrix dlogits,
-                           struct matrix probabilities,
-                           const double *f, double scale)
-{
-    double tokens = (double)probabilities.rows;
-    double experts = (double)probabilities.cols;
-    matrix_expect(dlogits, probabilities.rows, probabilities.cols,
-                  "dlogits [T, E]");
-    for (size_t t = 0; t < probabilities.rows; t++)
-        push(dlogits, probabilities, t, f, as_it_is,
-             scale * experts / tokens);
-}
-
-/* push by log Z */
 void balance_z_loss_backward(struct matrix dlogits,
-                             struct matrix probabilities,
+                             struct matrix probabilities, size_t valid,
                              const double *log_z, double scale)
 {
-    double tokens = (double)probabilities.rows;
     matrix_expect(dlogits, probabilities.rows, probabilities.cols,
                   "dlogits [T, E]");
     for (size_t t = 0; t < probabilities.rows; t++)
-        for (size_t e = 0; e < probabilities.cols; e++)
-            matrix_row(dlogits, t)[e] += (real)(scale * 2 / tokens
-                * log_z[t] * (double)matrix_row(probabilities, t)[e]);
+        row_add(matrix_row(dlogits, t),
+                (real)(mean_of(2 * scale, valid) * log_z[t]),
+                matrix_row(probabilities, t), probabilities.cols);
 }
 
-/* push by the mean probabilities */
 void balance_entropy_backward(struct matrix dlogits,
-                              struct matrix probabilities,
+                              struct matrix probabilities, size_t valid,
                               const double *p, double scale)
 {
-    matrix_expect(dlogits, probabilities.rows, probabilities.cols,
-                  "dlogits [T, E]");
-    for (size_t t = 0; t < probabilities.rows; t++)
-        push(dlogits, probabilities, t, p, log,
-             scale / (double)probabilities.rows);
+    push(dlogits, probabilities, NULL, p, log, mean_of(scale, valid));
 }
 
-/* measure how even a load is */
+void balance_scores(struct matrix s, enum routes_gate gate,
+                    struct matrix logits)
+{
+    matrix_expect(s, logits.rows, logits.cols, "s [T, E]");
+    for (size_t i = 0; i < logits.rows * logits.cols; i++) {
+        double z = (double)logits.at[i];
+        s.at[i] = logits.at[i];
+        if (gate == GATE_SIGMOID && z != INFINITY)
+            s.at[i] = (real)(fmin(z, 0) - log1p(exp(-fabs(z))));
+    }
+    softmax_rows(s, NULL, s);
+}
+
+void balance_scores_backward(struct matrix dlogits,
+                             enum routes_gate gate, struct matrix s,
+                             struct matrix logits, size_t valid,
+                             const double *f, double scale)
+{
+    matrix_expect(logits, s.rows, s.cols, "logits [T, E]");
+    push(dlogits, s, gate == GATE_SIGMOID ? &logits : NULL, f, itself,
+         mean_of(scale * (double)s.cols, valid));
+}
+
 double balance_entropy(const double *share, size_t experts)
 {
     double sum = 0;
     for (size_t e = 0; e < experts; e++)
-        if (share[e] > 0) sum -= share[e] * log(share[e]);
+        if (share[e] != 0) sum -= share[e] * log(share[e]);
     return sum;
 }
 
@@ -136,75 +164,77 @@ double balance_effective(const double *share, size_t experts)
     return exp(balance_entropy(share, experts));
 }
 
-/* measure how large the largest are */
 double balance_simpson(const double *share, size_t experts)
 {
     double squares = 0;
     for (size_t e = 0; e < experts; e++) squares += share[e] * share[e];
-    return squares > 0 ? 1 / squares : 0;
+    return squares == 0 ? 0 : 1 / squares;
 }
 
-/* measure the variation */
+static double mean_share(const double *share, size_t experts)
+{
+    double sum = 0;
+    for (size_t e = 0; e < experts; e++) sum += share[e];
+    return mean_of(sum, experts);
+}
+
 double balance_cv2(const double *share, size_t experts)
 {
-    double mean = 0, square = 0;
-    for (size_t e = 0; e < experts; e++)
-        mean += share[e] / (double)experts;
+    double mean = mean_share(share, experts), square = 0;
     for (size_t e = 0; e < experts; e++)
         square += pow(share[e] - mean, 2) / (double)experts;
-    return mean > 0 ? square / (mean * mean) : 0;
+    return mean == 0 ? 0 : square / (mean * mean);
 }
 
-/* measure the largest excess */
 double balance_max_violation(const double *share, size_t experts)
 {
-    double mean = 0, most = 0;
-    for (size_t e = 0; e < experts; e++) {
-        mean += share[e] / (double)experts;
-        most = fmax(most, share[e]);
-    }
-    return mean > 0 ? most / mean - 1 : 0;
+    double mean = mean_share(share, experts), most = 0;
+    for (size_t e = 0; e < experts; e++) most = fmax(most, share[e]);
+    return mean == 0 ? 0 : most / mean - 1;
 }
 
-/* balance by other means */
-/* estimate a load smoothly */
-static double rival(const real *noisy, size_t experts, size_t self,
-                    size_t top_k)
+static size_t ahead(const real *z, size_t experts, size_t self)
 {
-    double best = INFINITY; /* the K-th largest of the others */
-    for (size_t k = 0; k < top_k; k++) {
-        double next = -INFINITY;
-        for (size_t e = 0; e < experts; e++)
-            if (e != self && (double)noisy[e] < best)
-                next = fmax(next, (double)noisy[e]);
-        best = next;
-    }
-    return best;
+    size_t count = 0;
+    for (size_t e = 0; e < experts; e++)
+        count += z[e] > z[self] || (z[e] == z[self] && e < self);
+    return count;
 }
 
-/* sum the chances over the tokens */
+static double largest(const real *z, size_t experts, size_t n)
+{
+    for (size_t e = 0; e < experts; e++)
+        if (ahead(z, experts, e) == n) return (double)z[e];
+    return -INFINITY; /* there are no more than n */
+}
+
 void balance_smooth_load(double *load, struct matrix logits,
                          struct matrix noisy, double deviation,
                          size_t top_k)
 {
-    matrix_expect(noisy, logits.rows, logits.cols, "noisy [T, E]");
-    for (size_t e = 0; e < logits.cols; e++) {
-        load[e] = 0;
-        for (size_t t = 0; t < logits.rows; t++) {
-            double d = (double)matrix_row(logits, t)[e]
-                - rival(matrix_row(noisy, t), logits.cols, e, top_k);
-            load[e] += erfc(-d / deviation / sqrt(2)) / 2;
+    size_t n = logits.cols;
+    matrix_expect(noisy, logits.rows, n, "noisy [T, E]");
+    for (size_t e = 0; e < n; e++) load[e] = 0;
+    for (size_t t = 0; t < logits.rows; t++) {
+        const real *z = matrix_row(noisy, t);
+        double last = largest(z, n, top_k - 1);
+        double next = largest(z, n, top_k);
+        for (size_t e = 0; e < n; e++) {
+            double rival = (double)z[e] < last ? last : next;
+            double d = (double)matrix_row(logits, t)[e] - rival;
+            load[e] += deviation == 0 ? ahead(z, n, e) < top_k
+                : erfc(-d / deviation / sqrt(2)) / 2;
         }
     }
 }
 
-/* nudge the biases */
-void balance_bias_update(double *bias, const double *f, size_t experts,
-                         double rate)
+void balance_bias_update(double *bias, const double *count,
+                         size_t experts, double rate)
 {
-    double mean = 0;
-    for (size_t e = 0; e < experts; e++)
-        mean += f[e] / (double)experts;
-    for (size_t e = 0; e < experts; e++)
-        bias[e] += f[e] < mean ? rate : f[e] > mean ? -rate : 0;
+    double all = 0;
+    for (size_t e = 0; e < experts; e++) all += count[e];
+    for (size_t e = 0; e < experts; e++) {
+        double mine = count[e] * (double)experts;
+        bias[e] += mine < all ? rate : mine > all ? -rate : 0;
+    }
 }

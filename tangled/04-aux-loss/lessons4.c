@@ -1,231 +1,275 @@
 #include <math.h>
 #include "balance.h"
+#include "cases.h"
+#include "collapse.h"
 #include "lesson.h"
 
-/* draw a load and probabilities */
-struct load { size_t count[4], tenths[4]; double f[4], p[4]; };
+struct layer { size_t experts, top_k; };
 
-static struct load draw_once(struct random *r)
-{
-    struct load l = {{5, 1, 1, 1}, {1, 1, 1, 1}, {0}, {0}};
-    for (size_t i = 0; i < 4; i++) l.count[random_below(r, 4)]++;
-    for (size_t i = 0; i < 6; i++) l.tenths[random_below(r, 2)]++;
-    for (size_t e = 0; e < 4; e++) {
-        l.f[e] = (double)l.count[e] / 12;
-        l.p[e] = (double)l.tenths[e] / 10;
-    }
-    return l;
-}
-
-/* draw until every expert is pushed */
-static struct load draw_load(uint64_t seed)
+static struct layer draw_layer(uint64_t seed)
 {
     struct random r = random_seeded(seed);
-    for (;;) {
-        struct load l = draw_once(&r);
-        double average = balance_loss(l.f, l.p, 4) / 4;
-        int clear = fabs(4 * average - 1) > 0.1;
-        for (size_t e = 0; e < 4; e++)
-            clear &= fabs(l.f[e] - average) > 0.01;
-        if (clear) return l;
-    }
+    size_t experts = (size_t)8 << random_below(&r, 4);
+    return (struct layer){experts, 2 + 2 * random_below(&r, 2)};
 }
 
-/* show a load and probabilities */
-static void pose_load(uint64_t seed, FILE *out)
+static void pose_layer(uint64_t seed, FILE *out)
 {
-    struct load l = draw_load(seed);
-    fprintf(out, "expert        0    1    2    3\nchoices  ");
-    for (size_t e = 0; e < 4; e++) fprintf(out, " %4zu", l.count[e]);
-    fprintf(out, "  of 12\nP        ");
-    for (size_t e = 0; e < 4; e++) fprintf(out, " %4.1f", l.p[e]);
-    fprintf(out, "\n");
+    struct layer l = draw_layer(seed);
+    fprintf(out, "E = %zu    K = %zu\n", l.experts, l.top_k);
 }
 
-/* teach lesson 4.1, the product */
-/* solve lesson 4.1 */
-static struct lesson_answer solve_loss(uint64_t seed)
+static struct lesson_answer solve_collapse(uint64_t seed)
 {
-    struct load l = draw_load(seed);
-    return lesson_value(balance_loss(l.f, l.p, 4));
+    struct layer l = draw_layer(seed);
+    return lesson_value(cases_loss(cases_collapsed(l.experts, l.top_k),
+                                   l.top_k, cases_book));
+}
+
+static void trace_collapse(uint64_t seed, FILE *out)
+{
+    struct layer l = draw_layer(seed);
+    fprintf(out, "even: sum of f P = 1/%zu, so the constant is %zu\n"
+            "collapse: sum of f P = %zu x 1/%zu x 1/%zu, times %zu\n",
+            l.experts, l.experts, l.top_k, l.top_k, l.top_k, l.experts);
 }
 
 static struct lesson_answer without_e(uint64_t seed)
 {
-    return lesson_value(solve_loss(seed).value[0] / 4);
+    return lesson_value(1 / (double)draw_layer(seed).top_k);
 }
 
-/* show lesson 4.1 */
-static void trace_loss(uint64_t seed, FILE *out)
+static struct lesson_answer just_e(uint64_t seed)
 {
-    struct load l = draw_load(seed);
-    for (size_t e = 0; e < 4; e++)
-        fprintf(out, "expert %zu  f P = %zu/12 x %.1f = %.4f\n", e,
-                l.count[e], l.p[e], l.f[e] * l.p[e]);
-    fprintf(out, "E x sum = %.4f\n", solve_loss(seed).value[0]);
+    return lesson_value((double)draw_layer(seed).experts);
 }
 
-/* teach lesson 4.2, below one */
-static size_t draw_experts(uint64_t seed)
+struct batch { size_t own, each, undecided; };
+
+static struct batch draw_batch(uint64_t seed)
 {
     struct random r = random_seeded(seed);
-    return 3 + random_below(&r, 14);
+    return (struct batch){random_below(&r, 4), 1 + random_below(&r, 2),
+                          5 + random_below(&r, 4)};
 }
 
-static void pose_below(uint64_t seed, FILE *out)
+static void pose_batch(uint64_t seed, FILE *out)
 {
-    fprintf(out, "E = %zu    K = 1\n", draw_experts(seed));
+    struct batch b = draw_batch(seed);
+    fprintf(out, "E = 4    K = 1\ncertain of expert 0: %zu    of 1, of "
+            "2, of 3: %zu each\nundecided, to expert 0: %zu\n", b.own,
+            b.each, b.undecided);
 }
 
-/* solve lesson 4.2 */
-static struct lesson_answer solve_below(uint64_t seed)
+static double count_batch(uint64_t seed, double f[4], double p[4])
 {
-    double f[16] = {0}, p[16] = {0};
-    size_t experts = draw_experts(seed), tokens = 2 * experts;
-    for (size_t t = 0; t < tokens; t++) {
-        size_t certain = t + 1 < experts ? t + 1 : 0;
-        f[certain] += 1 / (double)tokens;
-        for (size_t e = 0; e < experts; e++)
-            p[e] += (certain ? e == certain : 1 / (double)experts)
-                  / (double)tokens;
+    struct batch b = draw_batch(seed);
+    struct matrix z = cases_mixed(4, b.own, b.each, b.undecided);
+    cases_count(f, p, z, 1, cases_book);
+    matrix_free(&z);
+    return balance_loss(f, p, 4);
+}
+
+static struct lesson_answer solve_batch(uint64_t seed)
+{
+    double f[4], p[4], loss = count_batch(seed, f, p);
+    return lesson_value(fabs(loss - 1) < 1e-6 ? 2 : loss > 1 ? 1 : 3);
+}
+
+static void trace_batch(uint64_t seed, FILE *out)
+{
+    double f[4], p[4], loss = count_batch(seed, f, p);
+    for (size_t e = 0; e < 4; e++)
+        fprintf(out, "expert %zu  f = %.3f  P = %.3f\n", e, f[e], p[e]);
+    fprintf(out, "E x sum of f P = %.4f\n", loss);
+}
+
+static struct lesson_answer always_above(uint64_t seed)
+{
+    return solve_batch(seed).value[0] == 1 ? lesson_none()
+                                           : lesson_value(1);
+}
+
+struct load { double f[4], average; real p[4]; };
+
+static struct load draw_load(uint64_t seed)
+{
+    static const double twelfths[] = {6, 3, 2, 1};
+    struct random r = random_seeded(seed);
+    size_t turn = random_below(&r, 4), back = random_below(&r, 2);
+    size_t likes = 3 * random_below(&r, 2);
+    struct load l = {.average = 0};
+    for (size_t i = 0; i < 4; i++) {
+        size_t e = back ? (turn + 4 - i) % 4 : (turn + i) % 4;
+        l.f[e] = twelfths[i] / 12, l.p[e] = (real)(i == likes ? 0.7 : 0.1);
+        l.average += l.f[e] * (double)l.p[e];
     }
-    return lesson_value(balance_loss(f, p, experts));
+    return l;
 }
 
-/* show lesson 4.2 */
-static struct lesson_answer exactly_one(uint64_t seed)
-{
-    (void)seed;
-    return lesson_value(1);
-}
-
-static void trace_below(uint64_t seed, FILE *out)
-{
-    size_t e = draw_experts(seed);
-    fprintf(out, "1 - (E - 1) / (4 E) = 1 - %zu / %zu = %.4f\n", e - 1,
-            4 * e, solve_below(seed).value[0]);
-}
-
-/* teach lesson 4.3, the push */
-static struct lesson_answer pushed(uint64_t seed, double direction)
+static void pose_load(uint64_t seed, FILE *out)
 {
     struct load l = draw_load(seed);
-    real p[4], dz[4] = {0};
-    struct lesson_answer answer = {0, {0}};
-    for (size_t e = 0; e < 4; e++) p[e] = (real)l.p[e];
-    balance_loss_backward((struct matrix){1, 4, dz},
-                          (struct matrix){1, 4, p}, l.f, 1);
+    fprintf(out, "          choices  the token's p\n");
     for (size_t e = 0; e < 4; e++)
-        if (direction * (double)dz[e] < -1e-6)
-            answer.value[answer.count++] = (double)e;
+        fprintf(out, "expert %zu  %2.0f / 12  %13.1f\n", e, 12 * l.f[e],
+                (double)l.p[e]);
+}
+
+/* The experts that go up, if sign is 1, or down, if it is -1. */
+static struct lesson_answer pushed(struct load l, double sign)
+{
+    real dz[4] = {0};
+    struct lesson_answer answer = {0, {0}};
+    balance_loss_backward((struct matrix){1, 4, dz},
+                          (struct matrix){1, 4, l.p}, 1, l.f, sign);
+    for (size_t e = 0; e < 4; e++)
+        if (dz[e] < 0) answer.value[answer.count++] = (double)e;
     return answer;
 }
 
-/* solve lesson 4.3 */
 static struct lesson_answer solve_push(uint64_t seed)
 {
-    return pushed(seed, 1);
+    return pushed(draw_load(seed), 1);
 }
 
 static struct lesson_answer wrong_way(uint64_t seed)
 {
-    return pushed(seed, -1);
+    return pushed(draw_load(seed), -1);
 }
 
-/* show lesson 4.3 */
+static struct lesson_answer below_even(uint64_t seed)
+{
+    struct load l = draw_load(seed);
+    for (size_t e = 0; e < 4; e++) l.p[e] = (real)0.25;
+    return pushed(l, 1);
+}
+
 static void trace_push(uint64_t seed, FILE *out)
 {
     struct load l = draw_load(seed);
-    double average = solve_loss(seed).value[0] / 4;
-    fprintf(out, "average  sum of f p = %.4f\n", average);
+    fprintf(out, "the token's average, sum of f p = %.4f\n", l.average);
     for (size_t e = 0; e < 4; e++)
         fprintf(out, "expert %zu  f = %.4f  %s\n", e, l.f[e],
-                l.f[e] < average - 1e-9 ? "below: up"
-                : l.f[e] > average + 1e-9 ? "above: down" : "stays");
+                l.f[e] < l.average ? "below: up" : "above: down");
 }
 
-/* teach lesson 4.4, effective experts */
-/* pose lesson 4.4 */
-static void pose_shares(uint64_t seed, FILE *out)
+enum { RUNS = 4, STEPS = 300 };
+struct trial { struct collapse_options options; size_t first; };
+
+static struct trial draw_trial(uint64_t seed)
 {
-    struct load l = draw_load(seed);
-    fprintf(out, "load   %zu : %zu : %zu : %zu\n", l.count[0],
-            l.count[1], l.count[2], l.count[3]);
+    static const double common[] = {0, 3, 1};
+    struct random r = random_seeded(seed);
+    double c = common[random_below(&r, 3)];
+    return (struct trial){{8, 1, STEPS, c, 0, 0, 0},
+                          1 + random_below(&r, 1000)};
 }
 
-/* solve lesson 4.4 */
-static struct lesson_answer solve_effective(uint64_t seed)
+static void pose_trial(uint64_t seed, FILE *out)
 {
-    struct load l = draw_load(seed);
-    return lesson_value(balance_effective(l.f, 4));
+    struct trial trial = draw_trial(seed);
+    fprintf(out, "E = 8    K = 1    common part c = %g    %d steps\n"
+            "%d runs, from seeds %zu to %zu\n", trial.options.common,
+            STEPS, RUNS, trial.first, trial.first + RUNS - 1);
 }
 
-static struct lesson_answer all_four(uint64_t seed)
+static struct collapse_runs train(uint64_t seed)
 {
-    (void)seed;
-    return lesson_value(4);
+    static struct { uint64_t seed; struct collapse_runs runs; } last;
+    if (last.runs.mean == 0 || last.seed != seed) {
+        struct trial trial = draw_trial(seed);
+        struct charlm model = charlm_trained(LESSON_BOOK_SEED);
+        last.runs = collapse_repeat(&trial.options, &model, trial.first,
+                                    RUNS, NULL);
+        last.seed = seed, charlm_free(&model);
+    }
+    return last.runs;
 }
 
-/* show lesson 4.4 */
-static struct lesson_answer only_one(uint64_t seed)
+static struct lesson_answer solve_trial(uint64_t seed)
 {
-    (void)seed;
-    return lesson_value(1);
+    return lesson_value(train(seed).mean);
 }
 
-static void trace_effective(uint64_t seed, FILE *out)
+static void trace_trial(uint64_t seed, FILE *out)
 {
-    struct load l = draw_load(seed);
-    for (size_t e = 0; e < 4; e++)
-        fprintf(out, "-%.4f ln %.4f = %.4f\n", l.f[e], l.f[e],
-                -l.f[e] * log(l.f[e]));
-    fprintf(out, "H = %.4f   exp(H) = %.4f\n", balance_entropy(l.f, 4),
-            balance_effective(l.f, 4));
+    struct collapse_runs runs = train(seed);
+    fprintf(out, "effective experts, exp(H): %.2f on average, from %.2f "
+            "to %.2f\nthe busiest expert has %.0f%% of the tokens\n",
+            runs.mean, runs.least, runs.most, 100 * runs.top);
 }
 
-/* lessons of chapter 4 */
+/* A slogan is a mistake where it is not within the tolerance. */
+#define NEAR 0.75
+static struct lesson_answer slogan(uint64_t seed, double effective)
+{
+    return fabs(train(seed).mean - effective) <= NEAR
+        ? lesson_none() : lesson_value(effective);
+}
+
+static struct lesson_answer one(uint64_t seed)
+{
+    return slogan(seed, 1);
+}
+
+static struct lesson_answer two(uint64_t seed)
+{
+    return slogan(seed, 2);
+}
+
 static const struct lesson rows[] = {
-    {"4.1", "The auxiliary loss is one tensor product, computed per "
-     "batch", "1.2.3", 7, "What is the auxiliary loss of this batch?",
+    {"4.1", "The auxiliary loss is one inner product, computed per "
+     "batch", "1.2.3", 7, "A loss is a constant times the sum of f[i] x "
+     "P[i], and an even batch scores 1, whatever E is. Now every token "
+     "chooses the same K experts, and these share all of the "
+     "probability equally. What does the batch score?",
      NULL, LESSON_NUMBER, 0.01, {0},
-     {"f is the choices of each expert, divided by all choices.",
-      "Multiply f and P expert by expert and add up.",
-      "Do not forget the factor E."},
-     pose_load, solve_loss, trace_loss,
-     {{"The factor E is missing: even routing would score 1/E.",
-       without_e}}},
+     {"Find the constant first: even means f = P = 1/E for all E.",
+      "In collapse f = P = 1/K for K experts, and 0 for the others.",
+      "The constant is E, the sum is K x 1/K x 1/K."},
+     pose_layer, solve_collapse, trace_collapse,
+     {{"That is the sum of f P. With the same constant, 1, an even "
+       "batch would score 1/E.", without_e},
+      {"One expert with everything has that loss. Here K share it.",
+       just_e}}},
     {"4.2", "One is not the least", "1.2.3", 7,
-     "A share (E - 1) / (2 E) of the tokens is certain, spread evenly "
-     "over experts 1 to E - 1. The others are undecided and go to "
-     "expert 0. What is the auxiliary loss?", NULL,
-     LESSON_NUMBER, 0.005, {0},
-     {"Expert 0 has most of the load and little of the probability.",
-      "Take E = 2 first: f = (3/4, 1/4), P = (3/8, 5/8).",
-      "1 - (E - 1) / (4 E)."},
-     pose_below, solve_below, trace_below,
-     {{"One is the value at even routing. It is not the least.",
-       exactly_one}}},
+     "Expert 0 has more tokens than any other. Is the auxiliary loss of "
+     "the batch above 1, exactly 1, or below 1?", NULL,
+     LESSON_CHOICE, 0, {"above 1", "exactly 1", "below 1"},
+     {"The load leans to expert 0. Where does the probability lean?",
+      "Undecided tokens give all experts the same: only certain tokens "
+      "make P lean.",
+      "Compare those certain of expert 0 with those certain of 1."},
+     pose_batch, solve_batch, trace_batch,
+     {{"Load alone does not make the loss large: the probability must "
+       "lean to the same experts.", always_above}}},
     {"4.3", "Auxiliary losses don't pick experts, they push for "
-     "fairness", "2.3.2", 7, "A token's own probabilities are P. One "
-     "step against the gradient of the auxiliary loss: whose logits "
-     "go up? Answer with the experts, lowest number first.", NULL,
+     "fairness", "2.3.2", 7, "A token has these probabilities. After "
+     "one step against the slope of the auxiliary loss, which experts' "
+     "logits are higher? Name them all, lowest number first.", NULL,
      LESSON_EXPERTS, 0, {0},
-     {"The push on expert j has the sign of the average minus f[j].",
-      "The average is the sum of f[i] x P[i].",
-      "Experts with f below the average go up."},
+     {"Some logits go up, some down: the softmax only compares.",
+      "Busier than what? The token weighs loads by its probabilities.",
+      "Up go the experts whose f is below the sum of f[i] x p[i]."},
      pose_load, solve_push, trace_push,
      {{"Those go down: they are busier than the token's average.",
-       wrong_way}}},
+       wrong_way},
+      {"Those have less than 1/E of the choices. What counts is the "
+       "load that this token meets on average.", below_even}}},
     {"4.4", "Without a load-balancing loss, the router picks two "
      "experts forever; or all tokens go to one expert", "1.1.3 2.3.1",
-     7,
-     "A run without balancing ended with this load. How many effective "
-     "experts is that, exp(H)?", NULL, LESSON_NUMBER, 0.1, {0},
-     {"Turn the load into shares of 12.",
-      "H is the sum of -f ln f.", "More than one, less than four."},
-     pose_shares, solve_effective, trace_effective,
-     {{"All four have tokens, but not the same number.", all_four},
-      {"The busiest has many tokens, not all.", only_one}}},
+     7, "A router and its experts train with nothing to balance them. "
+     "How many effective experts are in use over the last 100 steps, "
+     "on average over the runs?", NULL, LESSON_NUMBER, NEAR, {0},
+     {"exp(H) is 1 if one expert has all, 8 if all have the same.",
+      "What the tokens share works like a bias: the larger c, the more "
+      "tokens can follow one expert.",
+      "Close to one for c = 3, a few for c = 1, most for c = 0."},
+     pose_trial, solve_trial, trace_trial,
+     {{"Two is a slogan: the number depends on what tokens share.",
+       two},
+      {"One for all would be full collapse.", one}}},
 };
 
 const struct lesson_table lessons4 = {rows, sizeof rows / sizeof *rows};

@@ -161,9 +161,9 @@ void moe_route(const struct moe *moe, struct matrix x,
     capacity_gates(&w->capacity, &w->routes, o->share_out, w->kept);
     /* take both losses */
     balance_load(w->f, &w->routes); /* before drops */
-    balance_mean(w->mean, w->p);
+    balance_mean(w->mean, w->p, w->routes.valid);
     w->aux = balance_loss(w->f, w->mean, o->experts);
-    w->z_loss = balance_z_loss(w->log_z, x.rows);
+    w->z_loss = balance_z_loss(w->log_z, x.rows, w->routes.valid);
 }
 
 /* sort the rows by expert */
@@ -446,8 +446,9 @@ static void route_backward(const struct moe *moe, struct moe *grad,
                             w->dgate, w->dkept);
     routes_weigh_backward(&w->routes, o->gate, w->dz, w->dgate, w->z,
                           w->p);
-    balance_loss_backward(w->dz, w->p, w->f, o->alpha);
-    balance_z_loss_backward(w->dz, w->p, w->log_z, o->zeta);
+    balance_loss_backward(w->dz, w->p, w->routes.valid, w->f, o->alpha);
+    balance_z_loss_backward(w->dz, w->p, w->routes.valid, w->log_z,
+                            o->zeta);
     router_backward(&moe->router, &grad->router, &w->through, w->dz, x);
     matrix_add(dx, dx, 1, w->through);
 }
