@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "moe.h"
+#include "naive.h"
 #ifdef _OPENMP
 #include <omp.h>
 #endif
