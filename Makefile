@@ -285,14 +285,14 @@ measure: $(BUILD)/bench $(BUILD)/chapter6
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000
-fuzzed := $(filter-out %/predict.c,$(wildcard tangled/[A-Z]*/*.c))
-build/fuzz/fuzz: tests/fuzz.c $(fuzzed) $(wildcard tangled/[A-Z]*/*.h) $(BUILD)/names.inc
-	@mkdir -p build/fuzz/corpus
-	clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	    -I$(BUILD) $(addprefix -I,$(sort $(dir $(fuzzed)))) -o $@ tests/fuzz.c $(fuzzed) -lm
+$(BUILD)/fuzz: tests/fuzz.c $(filter-out %/trained.o,$(modules)) $(BUILD)/settings
+	$(link) -fsanitize=fuzzer $(call folders,$(units)) $< -lm
 .PHONY: fuzz
-fuzz: build/fuzz/fuzz
-	$< -runs=$(FUZZ_RUNS) -max_len=400 -print_final_stats=1 -artifact_prefix=build/fuzz/ \
+fuzz:
+	@mkdir -p build/fuzz/corpus
+	@$(MAKE) --no-print-directory CC=clang BUILD=build/fuzz CFLAGS="-g -O1 \
+	    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" build/fuzz/fuzz
+	build/fuzz/fuzz -runs=$(FUZZ_RUNS) -max_len=400 -print_final_stats=1 -artifact_prefix=build/fuzz/ \
 	    build/fuzz/corpus tests/corpus
 
 ## make test: everything: tangled/, lint, the press, all suites, quotes, pages
@@ -302,10 +302,11 @@ do-press = tests/press
 do-strict = $(MAKE) --no-print-directory FLAVOR=strict suites
 do-sanitize = $(MAKE) --no-print-directory FLAVOR=sanitize suites
 do-double = $(MAKE) --no-print-directory FLAVOR=double suites
-do-fast = { $(MAKE) --no-print-directory FLAVOR=fast suites && build/fast/chapter6 --version; }
+# Threads that wait sleep: spinning, they would take the core of the step beside.
+do-fast = { OMP_WAIT_POLICY=passive $(MAKE) --no-print-directory FLAVOR=fast suites && build/fast/chapter6 --version; }
 do-pages = { $(MAKE) --no-print-directory check-quoted && $(MAKE) --no-print-directory test-pages; }
 # The long ones first: what runs beside them fills the other core.
-steps := tangled lint sanitize pages double strict fast press
+steps := pages sanitize fast strict press double tangled lint
 logs := $(steps:%=build/test/%.log)
 
 .PHONY: test steps

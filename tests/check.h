@@ -3,7 +3,7 @@
  *     #include "check.h"
  *     #include "topk.h"
  *
- *     static void program(void) { check_program(3); }
+ *     static void program(void) { check_program(3, ""); }
  *     static void ties(void)    { CU_ASSERT_EQUAL(first_of_equals(), 0); }
  *
  *     SUITE(3) {
@@ -61,8 +61,9 @@ void check_free(struct check_output *output);
 /* Chapter N's program: runs, exits 0, says what it takes (--help), and rejects
  * what it cannot use: exit 2, nothing on stdout, and what was wrong, what is
  * allowed and what to try on stderr. That it prints what its page quotes is for
- * `make check-quoted` to say; of the fast build, it is said here. */
-void check_program(int chapter);
+ * `make check-quoted` to say; of the fast build, it is said here. Under the
+ * sanitizers it gets the arguments `less`: "--steps 20" where it trains for long. */
+void check_program(int chapter, const char *less);
 
 /* What chapter N's program gives for a name: check_value(5, "--experts 4",
  * "capacity.slots"). NaN if it fails, or has no such name. */

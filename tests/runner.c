@@ -23,6 +23,12 @@ enum { SUITES = sizeof suites / sizeof *suites };
 
 static CU_pSuite current;
 
+#if defined __SANITIZE_ADDRESS__ || CHECK_CLANG_ASAN
+/* Memory for too much is NULL, as elsewhere: what asked for it must say so. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
+#endif
+
 /* A loop without an end is ended. Every case, and every program that it runs, may
  * take so many seconds of processor time; the slowest takes a tenth of them. */
 enum { MOST_SECONDS = 300 };

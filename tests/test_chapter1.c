@@ -12,7 +12,7 @@
 
 extern const struct lesson_table lessons1;
 
-static void program(void) { check_program(1); }
+static void program(void) { check_program(1, "--steps 50"); }
 static void lessons(void) { check_lessons(&lessons1, 200, "1.2 1.3"); }
 
 /* ---- Random numbers and text ---- */

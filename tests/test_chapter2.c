@@ -17,7 +17,7 @@ extern const struct lesson_table lessons2;
 #define EPSILON FLT_EPSILON
 #endif
 
-static void program(void) { check_program(2); }
+static void program(void) { check_program(2, ""); }
 static void lessons(void) { check_lessons(&lessons2, 200, ""); }
 
 /* ---- The softmax ---- */

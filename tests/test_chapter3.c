@@ -15,7 +15,7 @@ extern const struct lesson_table lessons3;
 
 static const enum routes_gate gates[] = {GATE_SOFTMAX, GATE_RENORM, GATE_SIGMOID};
 
-static void program(void) { check_program(3); }
+static void program(void) { check_program(3, ""); }
 static void lessons(void) { check_lessons(&lessons3, 200, ""); }
 
 /* What a lesson's row draws, as text. */

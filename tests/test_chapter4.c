@@ -17,7 +17,7 @@ enum { MOST = 256 };
 static const size_t sizes[] = {2, 3, 4, 8, 60, 64, 256};
 static const size_t choices[] = {1, 2, 8};
 
-static void program(void) { check_program(4); }
+static void program(void) { check_program(4, "--steps 100 --seeds 1"); }
 static void lessons(void) { check_lessons(&lessons4, 200, "4.4"); }
 
 /* The loss of real routes: softmax, selection and all. */

@@ -12,7 +12,7 @@
 
 extern const struct lesson_table lessons5;
 
-static void program(void) { check_program(5); }
+static void program(void) { check_program(5, ""); }
 static void lessons(void) { check_lessons(&lessons5, 200, ""); }
 
 /* A batch with skewed random logits, some of its tokens padding, routed and filled. */

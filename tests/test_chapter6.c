@@ -11,7 +11,7 @@
 
 extern const struct lesson_table lessons6;
 
-static void program(void) { check_program(6); }
+static void program(void) { check_program(6, ""); }
 static void lessons(void) { check_lessons(&lessons6, 200, ""); }
 
 #ifdef REAL_DOUBLE
