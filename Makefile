@@ -136,7 +136,7 @@ programs: $(programs) $(BUILD)/predict
 ## make predict3: predict, then verify chapter 3; make predict LESSON=3.2: just one
 predict = @$(BUILD)/predict $1 $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
 predict_goals := $(numbers:%=predict%)
-.PHONY: predict progress $(predict_goals)
+.PHONY: predict progress today $(predict_goals)
 predict: $(BUILD)/predict
 	$(call predict,$(LESSON))
 $(predict_goals): predict%: $(BUILD)/predict
@@ -144,6 +144,10 @@ $(predict_goals): predict%: $(BUILD)/predict
 
 predict%:
 	@echo "make: there is no chapter $*; there are: $(numbers) (try make predict$(firstword $(numbers)))" >&2; exit 2
+
+## make today: today's step of a learning path, and what is due again
+today: $(BUILD)/predict
+	@$< --today $(ARGS)
 
 ## make progress: the lessons done, and how good the predictions were
 progress: $(BUILD)/predict

@@ -15,17 +15,6 @@ enum { SLOW_SEEDS = 2 };
 enum { SLOW_SEEDS = 20 };
 #endif
 
-static char *drawn(void (*draw)(uint64_t, FILE *), uint64_t seed)
-{
-    char *text = NULL;
-    size_t length = 0;
-    FILE *page = open_memstream(&text, &length);
-    if (!page) abort();
-    draw(seed, page);
-    fclose(page);
-    return text;
-}
-
 /* Whole lines of printable characters that fit a terminal. */
 static int fits(const char *text)
 {
@@ -62,7 +51,7 @@ static int plural(const char *unit)
 static void check_row(const struct lesson *l)
 {
     CU_ASSERT_FATAL(l->id && l->title && l->paths && l->question);
-    CU_ASSERT_FATAL(l->pose && l->solve && l->trace);
+    CU_ASSERT_FATAL(l->make != NULL);
     CU_ASSERT(strlen(l->id) < 16 && !l->id[strspn(l->id, "0123456789.")]);
     CU_ASSERT(l->minutes >= 5 && l->minutes <= 12);
     CU_ASSERT(strlen(l->question) > 20 && l->tolerance >= 0);
@@ -72,8 +61,7 @@ static void check_row(const struct lesson *l)
     CU_ASSERT((l->kind == LESSON_CHOICE) == (l->options[0] != NULL));
     for (size_t i = 0; i < 6 && l->options[i]; i++)
         CU_ASSERT(plain(l->options[i]) && strlen(l->options[i]) <= 60);
-    for (size_t i = 0; i < 3 && l->mistakes[i].solve; i++)
-        CU_ASSERT(l->mistakes[i].meaning && plain(l->mistakes[i].meaning));
+    for (size_t i = 0; i < 3 && l->mistakes[i]; i++) CU_ASSERT(plain(l->mistakes[i]));
 }
 
 /* The text without line breaks and repeated spaces. */
@@ -89,7 +77,7 @@ static char *squeezed(char *text)
 }
 
 /* What the terminal says in `columns`: the problem and its hints, or about an answer. */
-static char *in_terminal(const struct lesson *l, uint64_t seed, const struct lesson_answer *right,
+static char *in_terminal(const struct lesson *l, uint64_t seed, const struct lesson_problem *problem,
                          const struct lesson_answer *said, size_t columns)
 {
     char *text = NULL;
@@ -97,9 +85,9 @@ static char *in_terminal(const struct lesson *l, uint64_t seed, const struct les
     FILE *page = open_memstream(&text, &length);
     if (!page) abort();
     struct terminal to = {page, columns, 0, 0};
-    if (said) terminal_explain(&to, l, seed, *right, *said);
+    if (said) terminal_explain(&to, l, problem, *said);
     else {
-        terminal_pose(&to, l, seed);
+        terminal_pose(&to, l, seed, problem);
         size_t n = 0;
         while (terminal_hint(&to, l, n)) n++;
     }
@@ -127,9 +115,9 @@ static int same_words(const struct lesson *l, uint64_t seed)
     struct lesson_table one = {l, 1};
     lesson_list(page, &one, seed);
     fclose(page);
-    struct lesson_answer right = l->solve(seed);
-    char *posed = squeezed(in_terminal(l, seed, NULL, NULL, 72));
-    char *told = squeezed(in_terminal(l, seed, &right, &right, 72));
+    struct lesson_problem problem = lesson_make(l, seed);
+    char *posed = squeezed(in_terminal(l, seed, &problem, NULL, 72));
+    char *told = squeezed(in_terminal(l, seed, &problem, &problem.right, 72));
     int good = 1;
     for (char *line = list, *end; (end = strchr(line, '\n')); line = end + 1) {
         *end = '\0';
@@ -147,7 +135,7 @@ static int same_words(const struct lesson *l, uint64_t seed)
             good = 0;
         }
     }
-    free(list), free(posed), free(told);
+    free(list), free(posed), free(told), lesson_free(&problem);
     return good;
 }
 
@@ -166,10 +154,10 @@ static int types_and_passes(const struct lesson *l, struct lesson_answer right)
 }
 
 /* A verdict that fits, says whether it is right, and means something. */
-static int explained(const struct lesson *l, uint64_t seed, struct lesson_answer right,
+static int explained(const struct lesson *l, const struct lesson_problem *problem,
                      struct lesson_answer said, const char *verdict, const char *meaning)
 {
-    char *text = in_terminal(l, seed, &right, &said, 72);
+    char *text = in_terminal(l, 0, problem, &said, 72);
     int good = fits_columns(text, 80);
     squeezed(text);
     good = good && strstr(text, verdict) && (!meaning || strstr(text, meaning));
@@ -177,36 +165,51 @@ static int explained(const struct lesson *l, uint64_t seed, struct lesson_answer
     return good;
 }
 
-static int check_problem(const struct lesson *l, uint64_t seed)
+/* The same seed gives the same problem, to the last bit. */
+static int same_again(const struct lesson *l, uint64_t seed, const struct lesson_problem *p)
 {
-    struct lesson_answer right = l->solve(seed), again = l->solve(seed);
-    int good = right.count > 0 && right.count <= LESSON_VALUES && right.count == again.count;
+    struct lesson_problem again = lesson_make(l, seed);
+    int same = !strcmp(p->drawn[0], again.drawn[0]) && !strcmp(p->drawn[1], again.drawn[1])
+        && !memcmp(&p->right, &again.right, sizeof p->right) && !memcmp(p->wrong, again.wrong, sizeof p->wrong);
+    lesson_free(&again);
+    return same;
+}
+
+static int sound_answer(const struct lesson *l, struct lesson_answer right)
+{
+    int good = right.count > 0 && right.count <= LESSON_VALUES;
     for (size_t i = 0; good && i < right.count; i++) {
         double value = right.value[i];
-        good = isfinite(value) && value == again.value[i];
+        good = isfinite(value);
         if (l->kind == LESSON_CHOICE || l->kind == LESSON_EXPERTS || l->kind == LESSON_SET)
             good &= value == floor(value) && value >= 0 && value <= 999999;
         if (l->kind == LESSON_SET && i) good &= value > right.value[i - 1];
         if (l->kind == LESSON_CHOICE)
             good &= value >= 1 && value <= 6 && l->options[(int)value - 1];
     }
-    if (!good) return 0;
-    good &= types_and_passes(l, right) && explained(l, seed, right, right, ": right", NULL);
-    for (size_t i = 0; i < 3 && l->mistakes[i].solve; i++) {
-        struct lesson_answer wrong = l->mistakes[i].solve(seed);
-        if (!wrong.count) continue; /* this problem does not let it show */
-        good &= !lesson_passes(l->tolerance, right, wrong);
-        good &= types_and_passes(l, wrong);
+    return good;
+}
+
+/* Checks the problem, and hands out its answer. */
+static int check_problem(const struct lesson *l, uint64_t seed, struct lesson_answer *answer)
+{
+    struct lesson_problem p = lesson_make(l, seed);
+    *answer = p.right;
+    int good = same_again(l, seed, &p) && sound_answer(l, p.right);
+    good = good && types_and_passes(l, p.right) && explained(l, &p, p.right, ": right", NULL);
+    for (size_t i = 0; i < 3; i++) {
+        if (!p.wrong[i].count) continue; /* none, or this problem does not let it show */
         int known = 0; /* an earlier mistake may have led to the same */
         for (size_t j = 0; j < i; j++)
-            known |= lesson_passes(l->tolerance, l->mistakes[j].solve(seed), wrong);
-        good &= explained(l, seed, right, wrong, ": not right", known ? NULL : l->mistakes[i].meaning);
+            known |= lesson_passes(l->tolerance, p.wrong[j], p.wrong[i]);
+        good = good && l->mistakes[i] && !lesson_passes(l->tolerance, p.right, p.wrong[i])
+            && types_and_passes(l, p.wrong[i])
+            && explained(l, &p, p.wrong[i], ": not right", known ? NULL : l->mistakes[i]);
     }
-    char *given = drawn(l->pose, seed), *trace = drawn(l->trace, seed);
-    char *posed = in_terminal(l, seed, NULL, NULL, 72), *narrow = in_terminal(l, seed, NULL, NULL, 40);
-    good &= fits(given) && fits(trace) && *given && *trace;
-    good &= fits_columns(posed, 80) && strcmp(posed, narrow);
-    free(given), free(trace), free(posed), free(narrow);
+    char *posed = in_terminal(l, seed, &p, NULL, 72), *narrow = in_terminal(l, seed, &p, NULL, 40);
+    good = good && fits(p.drawn[0]) && fits(p.drawn[1]) && *p.drawn[0] && *p.drawn[1]
+        && fits_columns(posed, 80) && strcmp(posed, narrow);
+    free(posed), free(narrow), lesson_free(&p);
     return good;
 }
 
@@ -238,10 +241,10 @@ void check_lessons(const struct lesson_table *lessons, uint64_t seeds, const cha
         for (size_t i = 0; i < lessons->count; i++) {
             const struct lesson *l = &lessons->rows[i];
             if (s > SLOW_SEEDS && strstr(slow, l->id)) continue;
-            int good = check_problem(l, seed);
+            struct lesson_answer right;
+            int good = check_problem(l, seed, &right);
             CU_ASSERT(good);
             if (!good) printf("\n    lesson %s, seed %llu", l->id, (unsigned long long)seed);
-            struct lesson_answer right = l->solve(seed);
             if (!s) book[i] = right;
             changes[i] |= !lesson_passes(l->tolerance, book[i], right);
         }

@@ -17,6 +17,7 @@
 #include <termios.h>
 #include <unistd.h>
 #include "check.h"
+#include "path.h"
 #include "progress.h"
 
 extern const struct lesson_table lessons3;
@@ -248,21 +249,17 @@ static void judging(void)
 
 /* ---- What is said about an answer ---- */
 
-static void draw_nothing(uint64_t seed, FILE *out) { (void)seed, (void)out; }
-static struct lesson_answer half(uint64_t seed) { (void)seed; return lesson_value(0.5); }
-static struct lesson_answer thousand(uint64_t seed) { (void)seed; return lesson_value(1400); }
-
-/* What the terminal says about `said`. */
-static void explains(const struct lesson *row, struct lesson_answer right, struct lesson_answer said,
+/* What the terminal says about `said`, where 1400 and a half would be mistakes. */
+static void explains(const struct lesson *lesson, struct lesson_answer right, struct lesson_answer said,
                      const char *words, int there)
 {
-    struct lesson lesson = *row;
+    struct lesson_problem problem = {.right = right, .drawn = {"", ""}};
+    problem.wrong[0] = lesson_value(lesson->tolerance > 0 ? 0.5 : 1400);
     char text[2000] = "";
     FILE *page = fmemopen(text, sizeof text, "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(page);
     struct terminal to = {page, 80, 0, 0};
-    lesson.trace = draw_nothing;
-    terminal_explain(&to, &lesson, 1, right, said);
+    terminal_explain(&to, lesson, &problem, said);
     fclose(page);
     int good = (strstr(text, words) != NULL) == there;
     CU_ASSERT(good);
@@ -293,12 +290,12 @@ static void explaining(void)
     explains(&set, values(3, 1, 2, 3), values(2, 1, 3, 0), "not right, 2 of 3 found\n", 1);
 
     /* A mistake is named if it was made, not if it is near a measured answer. */
-    const struct lesson coins = {.tolerance = 0.1, .mistakes = {{"Coin flips.", half}}};
+    const struct lesson coins = {.tolerance = 0.1, .mistakes = {"Coin flips."}};
     explains(&coins, lesson_value(0.72), lesson_value(0.5), "Coin flips.", 1);
     explains(&coins, lesson_value(0.72), lesson_value(0.505), "Coin flips.", 1);
     explains(&coins, lesson_value(0.72), lesson_value(0.6), "Coin flips.", 0);
     explains(&coins, lesson_value(0.72), lesson_value(0.45), "Coin flips.", 0);
-    const struct lesson slots = {.mistakes = {{"Rounded down.", thousand}}};
+    const struct lesson slots = {.mistakes = {"Rounded down."}};
     explains(&slots, lesson_value(1500), lesson_value(1400), "Rounded down.", 1);
     explains(&slots, lesson_value(1500), lesson_value(1401), "Rounded down.", 0);
 }
@@ -1124,6 +1121,120 @@ static void plain_terminals(void)
     remove_folder();
 }
 
+/* ---- The path ---- */
+
+static void days(void)
+{
+    CU_ASSERT(path_day("1970-01-01") == 0 && path_day("2000-03-01") == 11017);
+    CU_ASSERT(path_day("2026-11-25") - path_day("2026-11-18") == 7);
+    long last = -1;
+    for (int year = 1970; year <= 2101; year++) {
+        int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        for (int month = 1; month <= 12; month++) {
+            int most = month == 2 ? 28 + leap : month == 4 || month == 6 || month == 9 || month == 11 ? 30 : 31;
+            for (int date = 1; date <= most; date++) {
+                char day[40];
+                snprintf(day, sizeof day, "%04d-%02d-%02d", year, month, date);
+                CU_ASSERT(path_day(day) == last + 1);
+                last = path_day(day);
+            }
+        }
+    }
+    static const char *const none[] = {"", "2026", "2026-13-01", "2026-00-01", "2026-01-00", "2026-01-32", "1969-01-01",
+                                       "2026-1-1", "x", "2026/01/01"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) CU_ASSERT_EQUAL(path_day(none[i]), -1);
+}
+
+/* Two chapters of lessons, on paths in an order of their own. */
+static const struct lesson chapter1_rows[] = {
+    {.id = "1.1", .paths = "1.1.1 2.1.2"}, {.id = "1.2", .paths = "1.2.1"}, {.id = "1.3", .paths = "1.1.2"}};
+static const struct lesson chapter2_rows[] = {
+    {.id = "2.1", .paths = "2.1.1"}, {.id = "2.2", .paths = "1.1.2"}, {.id = "2.3", .paths = ""}};
+static const struct lesson_table chapter1_table = {chapter1_rows, 3}, chapter2_table = {chapter2_rows, 3};
+static const struct lesson_table *const both_tables[] = {&chapter1_table, &chapter2_table};
+
+static void paths_in_order(void)
+{
+    static const char *const one[] = {"1.1", "1.3", "2.2", "1.2"}, *const two[] = {"2.1", "1.1"};
+    struct path path = path_of(1, both_tables, 2);
+    CU_ASSERT_FATAL(path.count == 4);
+    for (size_t i = 0; i < 4; i++) CU_ASSERT_STRING_EQUAL(path.at[i].lesson->id, one[i]);
+    CU_ASSERT(path.at[2].phase == 1 && path.at[2].step == 2);
+    path = path_of(2, both_tables, 2);
+    CU_ASSERT_FATAL(path.count == 2);
+    for (size_t i = 0; i < 2; i++) CU_ASSERT_STRING_EQUAL(path.at[i].lesson->id, two[i]);
+}
+
+static void did(struct progress *p, const char *id, const char *day, int right)
+{
+    char line[200];
+    snprintf(line, sizeof line, "%sT10:00:00Z %s seed 1 number 1 was %d within 0 hints 0", day, id, right ? 1 : 2);
+    progress_take(p, p->count + 1, line);
+    CU_ASSERT_EQUAL(p->strangers, 0);
+}
+
+static int planned(const struct path_plan *plan, const char *ids)
+{
+    char text[200] = "";
+    for (size_t i = 0; i < plan->count; i++) {
+        strcat(text, i == plan->reviews ? "| " : "");
+        strcat(strcat(text, plan->at[i]->id), " ");
+    }
+    int same = !strcmp(text, ids);
+    if (!same) printf("\n    planned '%s', not '%s'", text, ids);
+    return same;
+}
+
+static struct path_plan plan_on(const struct progress *p, const char *day)
+{
+    return path_plan(1, both_tables, 2, p, path_day(day));
+}
+
+static void what_a_day_brings(void)
+{
+    struct progress p = {0};
+    struct path_plan plan = plan_on(&p, "2026-05-01");
+    CU_ASSERT(planned(&plan, "| 1.1 ") && plan.steps == 3 && plan.done == 0);
+    CU_ASSERT_EQUAL(path_due(&p, "1.1"), -1);
+    did(&p, "1.1", "2026-05-01", 0);
+    plan = plan_on(&p, "2026-05-01"); /* wrong: not again on the same day */
+    CU_ASSERT(planned(&plan, "| 1.3 2.2 ") && plan.done == 1);
+    plan = plan_on(&p, "2026-05-02");
+    CU_ASSERT(planned(&plan, "1.1 | 1.3 2.2 "));
+    did(&p, "1.1", "2026-05-02", 1); /* right: after a week */
+    plan = plan_on(&p, "2026-05-08");
+    CU_ASSERT(planned(&plan, "| 1.3 2.2 "));
+    plan = plan_on(&p, "2026-05-09");
+    CU_ASSERT(planned(&plan, "1.1 | 1.3 2.2 "));
+    did(&p, "1.3", "2026-05-03", 1); /* a step is done when all of it is */
+    plan = plan_on(&p, "2026-05-03");
+    CU_ASSERT(planned(&plan, "| 2.2 ") && plan.done == 1);
+    did(&p, "2.2", "2026-05-03", 1), did(&p, "1.2", "2026-05-03", 1);
+    plan = plan_on(&p, "2026-05-04");
+    CU_ASSERT(planned(&plan, "") && plan.done == 3);
+    plan = plan_on(&p, "2026-06-01"); /* the oldest first, no chapter twice in a row, three at most */
+    CU_ASSERT(planned(&plan, "1.1 2.2 1.2 "));
+    progress_free(&p);
+}
+
+static void today(void)
+{
+    make_folder();
+    struct check_output got = predict("q\n", "--today");
+    says(&got, "Path 1: 0 of ");
+    says(&got, "Next:");
+    CU_ASSERT(got.status == 0 && !strstr(got.out, "Due again"));
+    check_free(&got);
+    in_folder("{ echo 2026-05-01T18:00:00Z 2.6 seed 1 choice 1 was 2 within 0 hints 0; } >where-tokens-go/predictions");
+    got = predict("q\n", "--today --path 2");
+    says(&got, "Due again:");
+    says(&got, "2.6 ");
+    check_free(&got);
+    got = predict("", "--today --path 3");
+    CU_ASSERT(got.status == 2 && strstr(got.err, "from 1 to 2"));
+    check_free(&got);
+}
+
 SUITE(A) {
     check_case("numbers are read as people write them", numbers_as_written);
     check_case("thousands and products are read", thousands_and_products);
@@ -1150,6 +1261,10 @@ SUITE(A) {
     check_case("no home, full disks: told, the lesson goes on, and the exit says it", nothing_blocks);
     check_case("what cannot be recorded is never dropped", nothing_dropped);
     check_case("first what is not done, then what was wrong", what_comes_next);
+    check_case("days are counted over leap years", days);
+    check_case("a path has its own order", paths_in_order);
+    check_case("wrong comes back the next day, right after a week, mixed over chapters", what_a_day_brings);
+    check_case("today is a plan, then its lessons", today);
     check_case("progress counts what it can, names what it cannot", progress_of_a_damaged_file);
     check_case("progress prints plain numbers", progress_in_plain_numbers);
     check_case("a terminal: keys, colors, no second guess", typed_lessons);

@@ -7,15 +7,28 @@
 #include <string.h>
 #include <strings.h>
 #include "lesson.h"
+#include "stop.h"
 
 struct lesson_answer lesson_value(double value)
 {
     return (struct lesson_answer){1, {value}};
 }
-
-struct lesson_answer lesson_none(void)
+struct lesson_problem lesson_make(const struct lesson *lesson,
+                                  uint64_t seed)
 {
-    return (struct lesson_answer){0, {0}};
+    struct lesson_problem problem = {0};
+    size_t length[2];
+    problem.given = open_memstream(&problem.drawn[0], &length[0]);
+    problem.way = open_memstream(&problem.drawn[1], &length[1]);
+    if (!problem.given || !problem.way) stop("no memory for a lesson");
+    lesson->make(seed, &problem);
+    fclose(problem.given), fclose(problem.way);
+    return problem;
+}
+
+void lesson_free(struct lesson_problem *problem)
+{
+    free(problem->drawn[0]), free(problem->drawn[1]);
 }
 void lesson_write(FILE *out, double number)
 {
@@ -42,32 +55,23 @@ void lesson_print(FILE *out, const struct lesson *lesson,
         fprintf(out, ": %s",
                 lesson->options[(size_t)answer.value[0] - 1]);
 }
-void lesson_draw(FILE *out, const char *before,
-                 void (*draw)(uint64_t, FILE *), uint64_t seed)
+void lesson_draw(FILE *out, const char *before, const char *drawn)
 {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *page = open_memstream(&text, &length);
-    if (!page) abort();
-    draw(seed, page);
-    fclose(page);
-    for (char *line = text, *end; (end = strchr(line, '\n'));
+    for (const char *line = drawn, *end; (end = strchr(line, '\n'));
          line = end + 1)
         fprintf(out, "%s%.*s\n", before, (int)(end - line), line);
-    free(text);
 }
 static void list_answers(FILE *out, const struct lesson *lesson,
-                         uint64_t seed)
+                         const struct lesson_problem *problem)
 {
     fprintf(out, "answer\t");
-    lesson_print(out, lesson, lesson->solve(seed));
+    lesson_print(out, lesson, problem->right);
     fprintf(out, "\ntolerance\t%g\n", lesson->tolerance);
-    for (size_t i = 0; i < 3 && lesson->mistakes[i].solve; i++) {
-        struct lesson_answer wrong = lesson->mistakes[i].solve(seed);
-        if (!wrong.count) continue;
+    for (size_t i = 0; i < 3 && lesson->mistakes[i]; i++) {
+        if (!problem->wrong[i].count) continue;
         fprintf(out, "mistake\t");
-        lesson_print(out, lesson, wrong);
-        fprintf(out, "\t%s\n", lesson->mistakes[i].meaning);
+        lesson_print(out, lesson, problem->wrong[i]);
+        fprintf(out, "\t%s\n", lesson->mistakes[i]);
     }
 }
 const char *const lesson_kinds[] = {"number", "choice", "experts",
@@ -78,18 +82,20 @@ void lesson_list(FILE *out, const struct lesson_table *lessons,
 {
     for (size_t i = 0; i < lessons->count; i++) {
         const struct lesson *l = &lessons->rows[i];
+        struct lesson_problem problem = lesson_make(l, seed);
         fprintf(out, "lesson\t%s\ntitle\t%s\npath\t%s\nminutes\t%d\n",
                 l->id, l->title, l->paths, l->minutes);
         fprintf(out, "question\t%s\n", l->question);
-        lesson_draw(out, "given\t", l->pose, seed);
+        lesson_draw(out, "given\t", problem.drawn[0]);
         fprintf(out, "kind\t%s\n", lesson_kinds[l->kind]);
         if (l->unit) fprintf(out, "unit\t%s\n", l->unit);
         for (size_t o = 0; o < 6 && l->options[o]; o++)
             fprintf(out, "option\t%s\n", l->options[o]);
         for (size_t h = 0; h < 3 && l->hints[h]; h++)
             fprintf(out, "hint\t%s\n", l->hints[h]);
-        list_answers(out, l, seed);
-        lesson_draw(out, "trace\t", l->trace, seed);
+        list_answers(out, l, &problem);
+        lesson_draw(out, "trace\t", problem.drawn[1]);
+        lesson_free(&problem);
     }
 }
 static const char *after_digits(const char *at)

@@ -14,20 +14,20 @@ extern const char *const lesson_kinds[]; /* "number", "choice", ... */
 
 struct lesson_answer { size_t count; double value[LESSON_VALUES]; };
 struct lesson_answer lesson_value(double value); /* just one */
-struct lesson_answer lesson_none(void); /* a mistake that cannot show */
-struct lesson_mistake { const char *meaning;
-                        struct lesson_answer (*solve)(uint64_t seed); };
+/* What a seed makes of a lesson: two drawings, what is given and the
+ * worked way, then as text; the answer; what mistakes lead to, if they
+ * show. */
+struct lesson_problem { FILE *given, *way; char *drawn[2];
+                        struct lesson_answer right, wrong[3]; };
 struct lesson {
     const char *id, *title, *paths; /* "3.2", the claim, "2.1.4" */
     int minutes;
     const char *question, *unit;    /* unit: "rows", or NULL */
     enum lesson_kind kind;
     double tolerance;               /* in the answer's unit */
-    const char *options[6], *hints[3];            /* NULL: no more */
-    void (*pose)(uint64_t seed, FILE *out);       /* what is given */
-    struct lesson_answer (*solve)(uint64_t seed);
-    void (*trace)(uint64_t seed, FILE *out);      /* the worked way */
-    struct lesson_mistake mistakes[3];
+    const char *options[6], *hints[3];  /* NULL: no more */
+    void (*make)(uint64_t seed, struct lesson_problem *problem);
+    const char *mistakes[3];        /* what each wrong[i] means */
 };
 /* A chapter's lessons: lessons3 in lessons3.c. */
 struct lesson_table { const struct lesson *rows; size_t count; };
@@ -38,9 +38,11 @@ void lesson_list(FILE *out, const struct lesson_table *lessons,
 void lesson_print(FILE *out, const struct lesson *lesson,
                   struct lesson_answer answer); /* "150 rows" */
 void lesson_write(FILE *out, double number); /* no 1.1e+03 */
-/* Print what a row draws, with `before` ahead of each line. */
-void lesson_draw(FILE *out, const char *before,
-                 void (*draw)(uint64_t, FILE *), uint64_t seed);
+struct lesson_problem lesson_make(const struct lesson *lesson,
+                                  uint64_t seed);
+void lesson_free(struct lesson_problem *problem);
+/* Print a drawing with `before` ahead of each line. */
+void lesson_draw(FILE *out, const char *before, const char *drawn);
 
 /* What a line asks for. Only LESSON_ANSWER sets the answer, only
  * LESSON_UNREADABLE the reason why, of at most LESSON_WHY bytes. */

@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 #include "args.h"
+#include "path.h"
 #include "print.h"
-#include "progress.h"
 #include "random.h"
 
 #define LESSONS(n) extern const struct lesson_table lessons##n;
@@ -27,7 +27,8 @@ static struct terminal to;
 static struct record_file file;
 static struct progress past;
 static struct random dice;
-static size_t predictions, lost, seed, plain, only_progress;
+static size_t predictions, lost, seed, plain, only_progress, only_today,
+    way = 1;
 static const char *wanted;
 static int typed; /* by a person, at a terminal */
 
@@ -36,6 +37,9 @@ static const struct args_option options[] = {
      ARGS_WORD, &wanted, 0, 0, NULL},
     {"--progress", "show what you have done, and how well", ARGS_FLAG,
      &only_progress, 0, 0, NULL},
+    {"--today", "what is due today, and the next step of a path",
+     ARGS_FLAG, &only_today, 0, 0, NULL},
+    {"--path", "of --today", ARGS_COUNT, &way, 1, PATH_PATHS, NULL},
     {"--seed", "0: page's, then new", ARGS_COUNT, &seed, 0, 4294967295,
      NULL},
     {"--plain", "no color, no Unicode (NO_COLOR: no color)", ARGS_FLAG,
@@ -171,18 +175,17 @@ static uint64_t another_seed(uint64_t last)
 static uint64_t first_seed(const struct lesson *lesson)
 {
     if (seed) return seed;
-    return progress_last(&past, lesson->id) == PROGRESS_NONE
-        ? LESSON_BOOK_SEED : another_seed(LESSON_BOOK_SEED);
+    return progress_last(&past, lesson->id)
+        ? another_seed(LESSON_BOOK_SEED) : LESSON_BOOK_SEED;
 }
 static enum lesson_heard pose(const struct lesson *lesson,
-                              uint64_t problem)
+                              uint64_t from,
+                              const struct lesson_problem *problem)
 {
-    struct lesson_answer said, right;
+    struct lesson_answer said;
     unsigned hints = 0;
     measure_window(72);
-    terminal_pose(&to, lesson, problem);
-    fflush(stdout);
-    right = lesson->solve(problem);
+    terminal_pose(&to, lesson, from, problem);
     terminal_say(&to, 0, "Predict: %s.", lesson_example(lesson));
     terminal_say(&to, 0, "Or type ? for a hint, r for other numbers, s "
                  "to skip, q to leave.");
@@ -191,8 +194,8 @@ static enum lesson_heard pose(const struct lesson *lesson,
         char why[LESSON_WHY] = "";
         enum lesson_heard what = lesson_read(lesson, heard, &said, why);
         if (what == LESSON_ANSWER) {
-            predicted(lesson, problem, said, right, hints);
-            terminal_explain(&to, lesson, problem, right, said);
+            predicted(lesson, from, said, problem->right, hints);
+            terminal_explain(&to, lesson, problem, said);
             return what;
         }
         if (what == LESSON_UNREADABLE)
@@ -224,15 +227,19 @@ static enum lesson_heard what_next(void)
 }
 static int teach(const struct lesson *lesson)
 {
-    uint64_t problem = first_seed(lesson);
+    uint64_t from = first_seed(lesson);
     for (;;) {
-        enum lesson_heard what = pose(lesson, problem);
+        struct lesson_problem problem = lesson_make(lesson, from);
+        enum lesson_heard what = pose(lesson, from, &problem);
+        lesson_free(&problem);
         if (what == LESSON_ANSWER) what = what_next();
         printf("\n");
         if (what != LESSON_AGAIN) return what != LESSON_LEAVE;
-        problem = another_seed(problem);
+        from = another_seed(from);
     }
 }
+enum { NOT_DONE, WRONG, RIGHT };
+
 static int is_wanted(const struct lesson *lesson)
 {
     size_t length = wanted ? strlen(wanted) : 0;
@@ -241,24 +248,60 @@ static int is_wanted(const struct lesson *lesson)
         && lesson->id[length] == '.';
 }
 
+static int state_of(const struct lesson *lesson)
+{
+    const struct progress_entry *last =
+        progress_last(&past, lesson->id);
+    return !last ? NOT_DONE : last->right ? RIGHT : WRONG;
+}
+
 static int teach_wanted(void)
 {
     const char *named = wanted ? wanted : "";
     size_t taught = 0;
-    for (int state = PROGRESS_NONE; state <= PROGRESS_RIGHT; state++)
+    for (int state = NOT_DONE; state <= RIGHT; state++)
         for (size_t c = 0; c < CHAPTERS; c++)
             for (size_t i = 0; i < chapters[c]->count; i++) {
                 const struct lesson *lesson = &chapters[c]->rows[i];
-                if (!is_wanted(lesson) || state
-                    != (int)progress_last(&past, lesson->id)) continue;
-                if (state == PROGRESS_WRONG
-                    && strcmp(named, lesson->id))
+                if (!is_wanted(lesson) || state != state_of(lesson))
+                    continue;
+                if (state == WRONG && strcmp(named, lesson->id))
                     printf("Once more, since your last answer was not "
                            "right:\n\n");
                 taught++;
                 if (!teach(lesson)) return 1;
             }
     return taught > 0;
+}
+static void say_planned(const struct path_plan *plan, size_t from,
+                        size_t end, int *minutes)
+{
+    for (size_t i = from; i < end; i++) {
+        *minutes += plan->at[i]->minutes;
+        terminal_say(&to, 2, "%s  %s (%d minutes)", plan->at[i]->id,
+                     plan->at[i]->title, plan->at[i]->minutes);
+    }
+}
+
+static void teach_today(void)
+{
+    long day = (long)(time(NULL) / 86400);
+    struct path_plan plan = path_plan((int)way, chapters, CHAPTERS,
+                                      &past, day);
+    int minutes = 0;
+    measure_window(72);
+    terminal_say(&to, 0, "Path %zu: %zu of %zu steps are done.", way,
+                 plan.done, plan.steps);
+    if (plan.reviews) printf("Due again:\n");
+    say_planned(&plan, 0, plan.reviews, &minutes);
+    if (plan.count > plan.reviews) printf("Next:\n");
+    say_planned(&plan, plan.reviews, plan.count, &minutes);
+    if (plan.count) printf("%d minutes in all.\n\n", minutes);
+    else printf("Nothing is due today.\n");
+    if (plan.done == plan.steps)
+        printf("This path is done. The other one: make today "
+               "ARGS=\"--path %zu\"\n", PATH_PATHS + 1 - way);
+    for (size_t i = 0; i < plan.count && teach(plan.at[i]); i++) { }
 }
 static int show_progress(int error)
 {
@@ -323,6 +366,7 @@ int main(int argc, char **argv)
                            : ENOENT;
     if (*file.path && error == ENOENT) error = 0;
     if (only_progress) return show_progress(error);
-    if (!teach_wanted()) refuse_unknown(&args);
+    if (only_today) teach_today();
+    else if (!teach_wanted()) refuse_unknown(&args);
     return say_goodbye();
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "print.h"
 #include "progress.h"
+#include "stop.h"
 
 /* room for predictions */
 static void make_room(struct progress *p)
@@ -10,7 +11,7 @@ static void make_room(struct progress *p)
     if (p->count < p->room) return;
     p->room = p->room ? 2 * p->room : 64;
     p->at = realloc(p->at, p->room * sizeof *p->at);
-    if (!p->at) abort();
+    if (!p->at) stop("no memory for %zu predictions", p->room);
 }
 
 void progress_free(struct progress *progress) { free(progress->at); }
@@ -20,10 +21,8 @@ struct numbered { const struct progress *past;
 
 static struct numbered numbered_new(const struct progress *p)
 {
-    struct numbered all = {p, calloc(p->count + 1, sizeof(size_t)),
-                           calloc(p->count + 1, sizeof(double))};
-    if (!all.lesson || !all.errors) abort();
-    return all;
+    return (struct numbered){p, room(p->count, sizeof(size_t)),
+                             room(p->count, sizeof(double))};
 }
 
 static void numbered_free(struct numbered *all)
@@ -207,12 +206,11 @@ void progress_print(const struct terminal *to,
     print_strange(to, p);
     numbered_free(&all);
 }
-enum progress_state progress_last(const struct progress *progress,
-                                  const char *id)
+const struct progress_entry *progress_last(
+    const struct progress *progress, const char *id)
 {
-    for (size_t i = progress->count; i; i--)
+    for (size_t i = progress->count; i > 0; i--)
         if (!strcmp(progress->at[i - 1].id, id))
-            return progress->at[i - 1].right ? PROGRESS_RIGHT
-                                             : PROGRESS_WRONG;
-    return PROGRESS_NONE;
+            return &progress->at[i - 1];
+    return NULL;
 }

@@ -24,8 +24,7 @@ void progress_print(const struct terminal *to,
                     const struct lesson_table *const *chapters,
                     size_t count);
 
-/* What the last prediction of a lesson was. */
-enum progress_state { PROGRESS_NONE, PROGRESS_WRONG, PROGRESS_RIGHT };
-enum progress_state progress_last(const struct progress *progress,
-                                  const char *id);
+/* The last prediction of a lesson, or NULL. */
+const struct progress_entry *progress_last(
+    const struct progress *progress, const char *id);
 #endif

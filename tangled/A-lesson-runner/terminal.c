@@ -35,7 +35,8 @@ static void paint(const struct terminal *to, int color)
     if (to->color) fprintf(to->out, "\033[%dm", color);
 }
 void terminal_pose(const struct terminal *to,
-                   const struct lesson *lesson, uint64_t seed)
+                   const struct lesson *lesson, uint64_t seed,
+                   const struct lesson_problem *problem)
 {
     paint(to, BOLD);
     terminal_say(to, 0, "%s  %s", lesson->id, lesson->title);
@@ -44,7 +45,7 @@ void terminal_pose(const struct terminal *to,
         (unsigned long long)seed,
         seed == LESSON_BOOK_SEED ? ", as on the page" : "");
     terminal_say(to, 0, "%s\n", lesson->question);
-    lesson_draw(to->out, "    ", lesson->pose, seed);
+    lesson_draw(to->out, "    ", problem->drawn[0]);
     for (size_t i = 0; i < 6 && lesson->options[i]; i++)
         terminal_say(to, 4, "%zu. %s", i + 1, lesson->options[i]);
     if (lesson->unit)
@@ -90,24 +91,25 @@ static void print_verdict(FILE *out, const struct lesson *lesson,
         print_distance(out, right.value[0], said.value[0], error);
     }
 }
-static const struct lesson_mistake *find_mistake(
-    const struct lesson *lesson, uint64_t seed,
-    struct lesson_answer said)
+static const char *find_mistake(const struct lesson *lesson,
+                                const struct lesson_problem *problem,
+                                struct lesson_answer said)
 {
-    for (size_t i = 0; i < 3 && lesson->mistakes[i].solve; i++) {
-        struct lesson_answer wrong = lesson->mistakes[i].solve(seed);
+    for (size_t i = 0; i < 3 && lesson->mistakes[i]; i++) {
+        struct lesson_answer wrong = problem->wrong[i];
         double near = fmin(lesson->tolerance,
                            0.02 * fabs(wrong.value[0]));
-        if (lesson_passes(near, wrong, said))
-            return &lesson->mistakes[i];
+        if (wrong.count && lesson_passes(near, wrong, said))
+            return lesson->mistakes[i];
     }
     return NULL;
 }
 void terminal_explain(const struct terminal *to,
-                      const struct lesson *lesson, uint64_t seed,
-                      struct lesson_answer right,
+                      const struct lesson *lesson,
+                      const struct lesson_problem *problem,
                       struct lesson_answer said)
 {
+    struct lesson_answer right = problem->right;
     int passed = lesson_passes(lesson->tolerance, right, said);
     fprintf(to->out, "\nAnswer: ");
     lesson_print(to->out, lesson, right);
@@ -123,9 +125,9 @@ void terminal_explain(const struct terminal *to,
     print_verdict(to->out, lesson, right, said, passed);
     paint(to, PLAIN);
     fputc('\n', to->out);
-    const struct lesson_mistake *mistake =
-        passed ? NULL : find_mistake(lesson, seed, said);
-    if (mistake) terminal_say(to, 0, "%s", mistake->meaning);
+    const char *mistake = passed ? NULL
+                        : find_mistake(lesson, problem, said);
+    if (mistake) terminal_say(to, 0, "%s", mistake);
     fputc('\n', to->out);
-    lesson_draw(to->out, "    ", lesson->trace, seed);
+    lesson_draw(to->out, "    ", problem->drawn[1]);
 }

@@ -13,13 +13,14 @@ void terminal_say(const struct terminal *to, size_t margin,
 
 /* The problem, and hint n, from 0; 0 if there is no such hint. */
 void terminal_pose(const struct terminal *to,
-                   const struct lesson *lesson, uint64_t seed);
+                   const struct lesson *lesson, uint64_t seed,
+                   const struct lesson_problem *problem);
 int terminal_hint(const struct terminal *to,
                   const struct lesson *lesson, size_t n);
 
 /* The verdict, what a known mistake means, and the worked trace. */
 void terminal_explain(const struct terminal *to,
-                      const struct lesson *lesson, uint64_t seed,
-                      struct lesson_answer right,
+                      const struct lesson *lesson,
+                      const struct lesson_problem *problem,
                       struct lesson_answer said);
 #endif
