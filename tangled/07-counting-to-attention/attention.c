@@ -95,6 +95,16 @@ void attention_backward(const struct attention *a,
     matmul_nt(dx, w->dqkv, a->qkv);
 }
 
+uint64_t attention_parameters(uint64_t width)
+{
+    return 4 * width * width;
+}
+
+uint64_t attention_flops(uint64_t width, uint64_t window)
+{
+    return 8 * width * width + 2 * width * (window + 1);
+}
+
 static struct matrix drawn(size_t rows, size_t cols, double shrink,
                            struct random *random)
 {

@@ -26,6 +26,10 @@ struct attention_work attention_work_new(size_t tokens, size_t window,
                                          size_t width, size_t heads);
 void attention_work_free(struct attention_work *work);
 
+uint64_t attention_parameters(uint64_t width);
+/* Of a token's forward pass, in the mean over its S places. */
+uint64_t attention_flops(uint64_t width, uint64_t window);
+
 /* y [T, D] from x [T, D]. */
 void attention_forward(const struct attention *attention,
                        struct matrix y, struct matrix x,

@@ -1,17 +1,13 @@
 #include <math.h>
-#include <stdlib.h>
 #include "bigram.h"
 #include "softmax.h"
-#include "stop.h"
 
-void bigram_count(uint64_t *count, size_t symbols, const size_t *symbol,
-                  size_t windows, size_t length)
+void bigram_count(uint64_t *count, size_t symbols,
+                  const size_t *symbol, const size_t *target,
+                  size_t pairs)
 {
-    for (size_t w = 0; w < windows; w++)
-        for (size_t s = 1; s < length; s++) {
-            const size_t *at = symbol + w * length + s;
-            count[at[-1] * symbols + at[0]]++;
-        }
+    for (size_t i = 0; i < pairs; i++)
+        count[symbol[i] * symbols + target[i]]++;
 }
 
 void bigram_from_counts(struct matrix logits, const uint64_t *count,
@@ -21,29 +17,45 @@ void bigram_from_counts(struct matrix logits, const uint64_t *count,
         logits.at[i] = (real)log((double)count[i] + smooth);
 }
 
-double bigram_loss(struct matrix logits, struct matrix dlogits,
-                   const size_t *symbol, size_t windows, size_t length)
+void bigram_unigram(struct matrix logits, const uint64_t *count,
+                    double smooth)
 {
-    size_t symbols = logits.rows;
-    struct matrix p = matrix_new(symbols, symbols);
-    double pairs = (double)(windows * (length - 1)), sum = 0;
-    double *log_z = room(symbols, sizeof *log_z);
-    uint64_t *count = room(symbols * symbols, sizeof *count);
-    softmax_rows(p, log_z, logits);
-    bigram_count(count, symbols, symbol, windows, length);
-    for (size_t a = 0; a < symbols; a++) {
-        double all = 0;
-        for (size_t b = 0; b < symbols; b++) {
-            double n = (double)count[a * symbols + b];
-            if (n > 0)
-                sum += n * (log_z[a] - (double)matrix_row(logits, a)[b]);
-            all += n;
-        }
-        for (size_t b = 0; dlogits.at && b < symbols; b++)
-            matrix_row(dlogits, a)[b] = (real)((all
-                * (double)matrix_row(p, a)[b]
-                - (double)count[a * symbols + b]) / pairs);
+    for (size_t b = 0; b < logits.cols; b++) {
+        double all = smooth;
+        for (size_t a = 0; a < logits.rows; a++)
+            all += (double)count[a * logits.cols + b];
+        for (size_t a = 0; a < logits.rows; a++)
+            matrix_row(logits, a)[b] = (real)log(all);
     }
-    matrix_free(&p), free(log_z), free(count);
+}
+
+void bigram_rows(struct matrix rows, struct matrix logits,
+                 const size_t *symbol)
+{
+    for (size_t t = 0; t < rows.rows; t++)
+        row_copy(matrix_row(rows, t), matrix_row(logits, symbol[t]),
+                 rows.cols);
+}
+
+double bigram_loss(struct matrix dlogits, struct matrix logits,
+                   const uint64_t *count)
+{
+    size_t symbols = logits.cols;
+    double pairs = 0, sum = 0;
+    for (size_t i = 0; i < symbols * symbols; i++)
+        pairs += (double)count[i];
+    for (size_t a = 0; a < symbols; a++) {
+        struct matrix slope = matrix_rows(dlogits, a, 1);
+        const real *z = matrix_row(logits, a);
+        const uint64_t *n = count + a * symbols;
+        double log_z, all = 0;
+        softmax_rows(slope, &log_z, matrix_rows(logits, a, 1));
+        for (size_t b = 0; b < symbols; b++) all += (double)n[b];
+        for (size_t b = 0; b < symbols; b++) {
+            if (n[b]) sum += (double)n[b] * (log_z - (double)z[b]);
+            slope.at[b] = (real)((all * (double)slope.at[b]
+                                  - (double)n[b]) / pairs);
+        }
+    }
     return sum / pairs;
 }

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include "gpt.h"
 #include "loss.h"
-#include "softmax.h"
 #include "stop.h"
 
 struct block_work {
@@ -124,6 +123,14 @@ void gpt_backward(const struct gpt *g, struct gpt *grad,
     embed_backward(grad, w->dy, symbol);
 }
 
+uint64_t gpt_flops(const struct gpt_options *o)
+{
+    uint64_t d = o->layer.width;
+    return o->blocks * (attention_flops(d, o->window)
+        + moe_flops(&o->layer, o->layer.top_k + o->layer.shared)
+        + 2 * d * o->layer.experts) + 2 * d * o->symbols;
+}
+
 size_t gpt_next(const struct gpt *g, struct gpt_work *w,
                 const size_t *symbol, size_t length,
                 struct random *random)
@@ -138,12 +145,7 @@ size_t gpt_next(const struct gpt *g, struct gpt_work *w,
     for (size_t i = 0; i < window; i++)
         shown[i] = i < used ? symbol[start + i] : 0;
     run(g, w, shown);
-    struct matrix row = matrix_rows(w->logits, used - 1, 1);
-    softmax_rows(row, NULL, row);
-    double left = random_uniform(random);
-    for (size_t v = 0; v + 1 < row.cols; v++)
-        if ((left -= (double)row.at[v]) < 0) return v;
-    return row.cols - 1;
+    return loss_sample(matrix_rows(w->logits, used - 1, 1), random);
 }
 
 static struct matrix small(size_t rows, size_t cols,
@@ -259,6 +261,12 @@ void gpt_work_free(struct gpt_work *w)
 struct moe_work *gpt_moe(struct gpt_work *work, size_t block)
 {
     return &work->block[block].moe;
+}
+
+struct attention_work *gpt_attention(struct gpt_work *work,
+                                     size_t block)
+{
+    return &work->block[block].attention;
 }
 
 struct matrix gpt_logits(const struct gpt_work *work)

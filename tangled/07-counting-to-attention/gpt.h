@@ -27,7 +27,13 @@ struct gpt_work *gpt_work_new(const struct gpt_options *options,
                               size_t tokens);
 void gpt_work_free(struct gpt_work *work);
 struct moe_work *gpt_moe(struct gpt_work *work, size_t block);
+struct attention_work *gpt_attention(struct gpt_work *work,
+                                     size_t block);
 struct matrix gpt_logits(const struct gpt_work *work); /* [T, V] */
+
+/* Floating-point operations of a token's forward pass; backward takes
+ * twice as many again. */
+uint64_t gpt_flops(const struct gpt_options *options);
 
 /* Mean nats a token of target [T] after symbol [T]; each [T] gets every
  * token's own, unless NULL. The layers' losses are not in it. */
