@@ -9,7 +9,8 @@ static struct head head_of(struct matrix qkv, size_t row, size_t head,
 {
     size_t width = qkv.cols / 3;
     const real *at = matrix_row(qkv, row) + head * size;
-    return (struct head){at, at + width, at + 2 * width, qkv.cols, size};
+    return (struct head){at, at + width, at + 2 * width, qkv.cols,
+                         size};
 }
 
 static void look(struct matrix share, struct matrix mixed, size_t first,
@@ -56,7 +57,8 @@ static void look_back(struct matrix share, const real *dmixed,
 {
     double root = 1 / sqrt((double)h.size), da[1024];
     for (size_t i = 0; i < share.rows; i++) {
-        const real *a = matrix_row(share, i), *slope = dmixed + i * width;
+        const real *a = matrix_row(share, i);
+        const real *slope = dmixed + i * width;
         double average = 0;
         for (size_t j = 0; j <= i; j++) {
             const real *v = h.v + j * h.step;
@@ -143,8 +145,8 @@ struct attention_work attention_work_new(size_t tokens, size_t window,
                                          size_t width, size_t heads)
 {
     if (!window || window > 1024 || tokens % window)
-        stop("%zu tokens are not windows of %zu, from 1 to 1024", tokens,
-             window);
+        stop("%zu tokens are not windows of %zu, from 1 to 1024",
+             tokens, window);
     return (struct attention_work){window,
         matrix_new(tokens, 3 * width), matrix_new(tokens, 3 * width),
         matrix_new(tokens, width), matrix_new(tokens, width),

@@ -19,7 +19,7 @@ enum { WIDTH = 64, HEADS = 4, BLOCKS = 2, WINDOW = 32, WINDOWS = 64,
 static const double smooth = 0.1, peak = 3e-3, plain_rate = 30,
     adam_rate = 0.05;
 static size_t steps = 60, which, hidden = 64, experts = 4, top_k = 1,
-    seed = LESSON_BOOK_SEED, rows_only, summary;
+    seed = LESSON_BOOK_SEED;
 static double alpha = 0.01;
 static const char *prompt = "12+07=";
 
@@ -38,10 +38,6 @@ static const struct args_option options[] = {
      1, 64, NULL},
     {"--seed", "of the random numbers", ARGS_COUNT, &seed,
      0, 4294967295, NULL},
-    {"--rows", "print one row a result, for several seeds to be joined",
-     ARGS_FLAG, &rows_only, 0, 0, NULL},
-    {"--summarize", "read such rows, print a row a model", ARGS_FLAG,
-     &summary, 0, 0, NULL},
     {0},
 };
 
@@ -97,7 +93,8 @@ static void descend(int adam)
     struct adamw adamw = adamw_new(&list);
     adamw.decay = 0;
     for (size_t i = 0; i <= DESCENT; i++) {
-        gap[adam][i] = bigram_loss(slope, table[LEARNED], count) - least;
+        gap[adam][i] = bigram_loss(slope, table[LEARNED], count)
+                     - least;
         if (!adam) weights_step(&list, plain_rate);
         else adamw_step(&adamw, &list,
                         adamw_rate(adam_rate, i, 1, DESCENT));
@@ -124,15 +121,12 @@ static void climb_tables(void)
             : i == UNIGRAM ? symbols : symbols * symbols;
         rung[i].held = batch_bits(&batch, CORPUS_HELD, EXAM,
                                   table_guess, &table[i]);
-        rung[i].train = batch_bits(&batch, CORPUS_TRAIN, EXAM,
-                                   table_guess, &table[i]);
     }
 }
 
 static int prepare(void)
 {
     symbols = text_symbols();
-    if (summary) return 0;
     corpus = corpus_new(CORPUS_REVERSED);
     batch = batch_new(&corpus, WINDOWS, WINDOW);
     rows = matrix_new(WINDOWS * WINDOW, symbols);
@@ -156,7 +150,7 @@ static struct gpt_options options_of(int moe)
     return o;
 }
 
-static struct rung *pupil;
+static struct rung *pupil; /* NULL: no exams on the way */
 static void add_rows(const struct rung *r, uint64_t step)
 {
     static const char *const names[] = {"names", "sums", "code"};
@@ -178,7 +172,8 @@ static void add_rows(const struct rung *r, uint64_t step)
 static void examine(void *fit, uint64_t step, double loss)
 {
     (void)loss;
-    if (!rows_only || step * CURVE % steps || step == steps) return;
+    if (!pupil || step * CURVE % steps || step == steps)
+        return;
     pupil->held = batch_bits(&batch, CORPUS_HELD, EXAM, fit_guess, fit);
     add_rows(pupil, step);
 }
@@ -186,8 +181,9 @@ static void examine(void *fit, uint64_t step, double loss)
 static void climb(struct rung *r, struct gpt_options o)
 {
     if (r->trained++) return;
-    r->fit = fit_new(o, WINDOWS, &corpus, seed), pupil = r;
-    r->parameters = weights_count(&r->fit.list), r->flops = gpt_flops(&o);
+    r->fit = fit_new(o, WINDOWS, &corpus, seed);
+    if (pupil) pupil = r;
+    r->parameters = gpt_parameters(&o), r->flops = gpt_flops(&o);
     struct train t = {.name = r->name, .list = &r->fit.list,
         .gradient = fit_gradient, .hear = examine, .context = &r->fit,
         .steps = steps, .warm = steps < 500 ? steps / 5 : 100,
@@ -197,8 +193,6 @@ static void climb(struct rung *r, struct gpt_options o)
     train_run(&t);
     r->seconds = (double)(clock() - before) / CLOCKS_PER_SEC;
     r->held = batch_bits(&batch, CORPUS_HELD, EXAM, fit_guess, &r->fit);
-    r->train = batch_bits(&batch, CORPUS_TRAIN, EXAM, fit_guess,
-                          &r->fit);
 }
 
 static void climb_all(void)
@@ -212,7 +206,6 @@ static void done(void)
     for (size_t i = UNIFORM; i <= LEARNED; i++) matrix_free(&table[i]);
     for (size_t i = DENSE; i < RUNGS; i++)
         if (rung[i].trained) fit_free(&rung[i].fit);
-    if (summary) return;
     corpus_free(&corpus), batch_free(&batch), matrix_free(&rows);
     free(count);
 }
@@ -259,18 +252,23 @@ static void print_ladder(FILE *out)
     }
 }
 
-static int print_rows(FILE *out)
+static void print_rows(FILE *out)
 {
+    pupil = rung;
     climb_all();
-    for (size_t i = 0; i < RUNGS; i++)
-        if (i > LEARNED ? rung[i].trained : which != 2)
-            add_rows(&rung[i], steps);
+    for (size_t i = 0; i < RUNGS; i++) {
+        struct rung *r = &rung[i];
+        if (i > LEARNED ? !r->trained : which == 2) continue;
+        r->train = batch_bits(&batch, CORPUS_TRAIN, EXAM,
+            i > LEARNED ? fit_guess : table_guess,
+            i > LEARNED ? (void *)&r->fit : (void *)&table[i]);
+        add_rows(r, steps);
+    }
     results_write(out, &results);
     results_free(&results);
-    return 0;
 }
 
-static void summarize(FILE *out)
+static void print_summary(FILE *out)
 {
     static const char *const names[] = {"parameters", "flops", "names",
         "sums", "code", "all", "train", "seconds"};
@@ -303,8 +301,6 @@ static void summarize(FILE *out)
 static void print_run(FILE *out)
 {
     static const char *const domains[] = {"names", "sums", "code"};
-    if (summary) { summarize(out); return; }
-    if (rows_only) { print_rows(out); return; }
     climb_all();
     fprintf(out, "From counting to attention, V = %zu\n", symbols);
     print_part(out, "The corpus");
@@ -321,9 +317,61 @@ static void print_run(FILE *out)
         if (i <= COUNTS || rung[i].trained) print_sample(out, i);
 }
 
+static double sums_floor(void)
+{
+    static const double share[] = {0.5, 0.4, 0.1};
+    double weight = 0, all = 0, bits = 0, length = 0;
+    for (size_t d = 0; d < TEXT_DOMAINS; d++) {
+        const struct corpus_lines *l = &corpus.lines[CORPUS_HELD][d];
+        double one = (double)l->count / (double)l->characters;
+        all += one;
+        if (d == TEXT_ARITHMETIC) weight = one, length = 1 / one;
+    }
+    for (size_t sign = 0; sign < 3; sign++) {
+        double lines = 0;
+        for (size_t part = 0; part < CORPUS_PARTS; part++) {
+            const struct corpus_lines *l
+                = &corpus.lines[part][TEXT_ARITHMETIC];
+            for (size_t i = 0; i < l->count; i++)
+                lines += strchr(l->at[i], "+-*"[sign]) != NULL;
+        }
+        bits += share[sign] * log2(lines / share[sign]);
+    }
+    return (bits + log2(all / weight)) / length;
+}
+
 static void print_values(FILE *out)
 {
     uint64_t pairs = 0, never = 0;
+    struct gpt_options dense = options_of(0), moe = options_of(1);
+    uint64_t attention = attention_flops(WIDTH, WINDOW);
+    uint64_t ffn = moe_flops(&dense.layer, 1);
+    uint64_t block = 2 * WIDTH + attention_parameters(WIDTH)
+                   + moe_parameters(&dense.layer);
+    struct fit first = fit_new(dense, WINDOWS, &corpus, seed);
+    print_value(out, "gpt.untrained", batch_bits(&batch, CORPUS_HELD,
+                EXAM, fit_guess, &first).all);
+    fit_free(&first);
+    print_count(out, "gpt.width", WIDTH);
+    print_count(out, "gpt.hidden", hidden);
+    print_count(out, "gpt.heads", HEADS);
+    print_count(out, "gpt.blocks", BLOCKS);
+    print_count(out, "gpt.window", WINDOW);
+    print_count(out, "ladder.steps", steps);
+    print_count(out, "ladder.tokens", WINDOWS * WINDOW);
+    print_count(out, "dense.parameters", gpt_parameters(&dense));
+    print_count(out, "moe.parameters", gpt_parameters(&moe));
+    print_count(out, "dense.flops", gpt_flops(&dense));
+    print_count(out, "moe.flops", gpt_flops(&moe));
+    print_count(out, "moe.experts", experts);
+    print_count(out, "block.parameters", block);
+    print_value(out, "block.ffn_share",
+                (double)ffn_parameters(WIDTH, hidden) / (double)block);
+    print_value(out, "block.ffn_flops_share", (double)ffn
+                / (double)(ffn + attention + 2 * WIDTH));
+    print_value(out, "attention.window_share", 1
+        - 8.0 * WIDTH * WIDTH / (double)attention);
+    print_value(out, "sums.floor", sums_floor());
     for (size_t i = 0; i < symbols * symbols; i++)
         pairs += count[i], never += !count[i];
     print_count(out, "corpus.symbols", symbols);
@@ -332,6 +380,9 @@ static void print_values(FILE *out)
     print_count(out, "bigram.never", never);
     print_value(out, "bigram.never_share", (double)never
                 / (double)(symbols * symbols));
+    print_value(out, "bigram.smooth", smooth);
+    print_count(out, "bigram.steps", DESCENT);
+    print_value(out, "bigram.start", loss_bits(gap[0][0]));
     print_value(out, "bigram.least", loss_bits(least));
     print_value(out, "bigram.gap_plain", loss_bits(gap[0][DESCENT]));
     print_value(out, "bigram.gap_adamw", loss_bits(gap[1][DESCENT]));
@@ -374,7 +425,8 @@ static void print_attention(FILE *out)
 int main(int argc, char **argv)
 {
     static const struct args_table tables[] = {
-        {"descent", print_descent}, {"attention", print_attention}, {0}};
+        {"descent", print_descent}, {"attention", print_attention},
+        {"rows", print_rows}, {"summary", print_summary}, {0}};
     static const struct program program = {
         .name = "chapter7", .about = "from counting to attention, in "
         "bits a character", .options = options, .lessons = &lessons7,

@@ -26,6 +26,41 @@ static void add(struct corpus *c, enum text_domain domain,
     l->characters += strlen(line);
 }
 
+enum text_domain corpus_draw(const struct corpus *c,
+                             enum corpus_part part, const char **line,
+                             struct random *r)
+{
+    double weight[TEXT_DOMAINS], all = 0;
+    size_t domain = 0;
+    for (size_t d = 0; d < TEXT_DOMAINS; d++) {
+        const struct corpus_lines *l = &c->lines[part][d];
+        all += weight[d] = (double)l->count / (double)l->characters;
+    }
+    double at = random_uniform(r) * all;
+    while (domain + 1 < TEXT_DOMAINS && at >= weight[domain])
+        at -= weight[domain++];
+    const struct corpus_lines *l = &c->lines[part][domain];
+    char sign = "+++++----*"[random_below(r, 10)];
+    do *line = l->at[random_below(r, l->count)];
+    while (domain == TEXT_ARITHMETIC && !strchr(*line, sign));
+    return (enum text_domain)domain;
+}
+
+void corpus_windows(const struct corpus *c, enum corpus_part part,
+                    size_t windows, size_t length, size_t *symbol,
+                    unsigned char *domain, struct random *r)
+{
+    for (size_t w = 0; w < windows; w++)
+        for (size_t used = 0; used < length; ) {
+            const char *line;
+            enum text_domain from = corpus_draw(c, part, &line, r);
+            for (; *line && used < length; line++, used++) {
+                symbol[w * length + used] = text_symbol(*line);
+                if (domain)
+                    domain[w * length + used] = (unsigned char)from;
+            }
+        }
+}
 static void add_sum(struct corpus *c, enum corpus_sums sums, size_t a,
                     char sign, size_t b)
 {
@@ -87,38 +122,3 @@ void corpus_free(struct corpus *c)
             free(c->lines[part][domain].at);
 }
 
-enum text_domain corpus_draw(const struct corpus *c,
-                             enum corpus_part part, const char **line,
-                             struct random *r)
-{
-    double weight[TEXT_DOMAINS], all = 0;
-    size_t domain = 0;
-    for (size_t d = 0; d < TEXT_DOMAINS; d++) {
-        const struct corpus_lines *l = &c->lines[part][d];
-        all += weight[d] = (double)l->count / (double)l->characters;
-    }
-    double at = random_uniform(r) * all;
-    while (domain + 1 < TEXT_DOMAINS && at >= weight[domain])
-        at -= weight[domain++];
-    const struct corpus_lines *l = &c->lines[part][domain];
-    char sign = "+++++----*"[random_below(r, 10)];
-    do *line = l->at[random_below(r, l->count)];
-    while (domain == TEXT_ARITHMETIC && !strchr(*line, sign));
-    return (enum text_domain)domain;
-}
-
-void corpus_windows(const struct corpus *c, enum corpus_part part,
-                    size_t windows, size_t length, size_t *symbol,
-                    unsigned char *domain, struct random *r)
-{
-    for (size_t w = 0; w < windows; w++)
-        for (size_t used = 0; used < length; ) {
-            const char *line;
-            enum text_domain from = corpus_draw(c, part, &line, r);
-            for (; *line && used < length; line++, used++) {
-                symbol[w * length + used] = text_symbol(*line);
-                if (domain)
-                    domain[w * length + used] = (unsigned char)from;
-            }
-        }
-}

@@ -43,7 +43,8 @@ static void embed(const struct gpt *g, struct matrix x,
 static void block_forward(const struct gpt_block *b,
                           struct block_work *w, struct matrix y)
 {
-    norm_forward(NORM_RMS, w->read, w->x, b->gain1, w->scale1, w->mean1);
+    norm_forward(NORM_RMS, w->read, w->x, b->gain1, w->scale1,
+                 w->mean1);
     attention_forward(&b->attention, w->h, w->read, &w->attention);
     matrix_add(w->h, w->h, 1, w->x);
     norm_forward(NORM_RMS, w->fed, w->h, b->gain2, w->scale2, w->mean2);
@@ -131,12 +132,20 @@ uint64_t gpt_flops(const struct gpt_options *o)
         + 2 * d * o->layer.experts) + 2 * d * o->symbols;
 }
 
+uint64_t gpt_parameters(const struct gpt_options *o)
+{
+    uint64_t d = o->layer.width;
+    return (2 * o->symbols + 2 * o->window + 1) * d
+        + o->blocks * (2 * d + attention_parameters(d)
+                       + moe_parameters(&o->layer));
+}
+
 size_t gpt_next(const struct gpt *g, struct gpt_work *w,
                 const size_t *symbol, size_t length,
                 struct random *random)
 {
     size_t window = g->options.window, start = 0;
-    while (length - start > window) { /* begin at a line, if there is one */
+    while (length - start > window) {
         start = length - window;
         while (start < length && symbol[start - 1]) start++;
         if (start == length) start = length - window;
@@ -192,7 +201,8 @@ struct gpt gpt_new(struct gpt_options o, struct random *random)
 void gpt_free(struct gpt *g)
 {
     for (size_t i = 0; i < g->options.blocks; i++) {
-        matrix_free(&g->block[i].gain1), matrix_free(&g->block[i].gain2);
+        matrix_free(&g->block[i].gain1);
+        matrix_free(&g->block[i].gain2);
         attention_free(&g->block[i].attention);
         moe_free(&g->block[i].moe);
     }
@@ -249,7 +259,8 @@ void gpt_work_free(struct gpt_work *w)
         struct block_work *b = &w->block[i];
         matrix_free(&b->x), matrix_free(&b->read);
         matrix_free(&b->h), matrix_free(&b->fed);
-        free(b->scale1), free(b->scale2), free(b->mean1), free(b->mean2);
+        free(b->scale1), free(b->scale2);
+        free(b->mean1), free(b->mean2);
         attention_work_free(&b->attention), moe_work_free(&b->moe);
     }
     matrix_free(&w->y), matrix_free(&w->last), matrix_free(&w->logits);

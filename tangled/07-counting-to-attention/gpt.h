@@ -6,8 +6,8 @@
 #include "moe.h"
 #include "norm.h"
 
-struct gpt_options { size_t symbols, window, heads, blocks; /* V S A L */
-                     struct moe_options layer; };
+struct gpt_options { size_t symbols, window, heads, blocks;
+                     struct moe_options layer; }; /* V S A L */
 
 struct gpt_block { struct matrix gain1, gain2; /* [1, D] */
                    struct attention attention; struct moe moe; };
@@ -31,9 +31,9 @@ struct attention_work *gpt_attention(struct gpt_work *work,
                                      size_t block);
 struct matrix gpt_logits(const struct gpt_work *work); /* [T, V] */
 
-/* Floating-point operations of a token's forward pass; backward takes
- * twice as many again. */
+/* Of a token's forward pass; backward takes twice as many again. */
 uint64_t gpt_flops(const struct gpt_options *options);
+uint64_t gpt_parameters(const struct gpt_options *options);
 
 /* Mean nats a token of target [T] after symbol [T]; each [T] gets every
  * token's own, unless NULL. The layers' losses are not in it. */

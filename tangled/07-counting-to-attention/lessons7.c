@@ -7,7 +7,7 @@
 static void ask_the_untrained(uint64_t seed, struct lesson_problem *l)
 {
     struct random r = random_seeded(seed);
-    size_t options = (size_t)4 << random_below(&r, 6);
+    size_t options = (size_t)8 << random_below(&r, 5);
     real z[128] = {0};
     size_t came = random_below(&r, options);
     struct matrix row = {1, options, z};
@@ -17,14 +17,14 @@ static void ask_the_untrained(uint64_t seed, struct lesson_problem *l)
     l->wrong[0] = lesson_value(nats);
     l->wrong[1] = lesson_value((double)options / 2);
     l->wrong[2] = lesson_value(0);
-    fprintf(l->way, "every p = 1 / %zu\n-log2(1 / %zu) = log2 %zu = %g\n",
-            options, options, options, loss_bits(nats));
+    fprintf(l->way, "every p = 1 / %zu\n-log2 p = log2 %zu = %g\n",
+            options, options, loss_bits(nats));
 }
 
 static void who_may_look(uint64_t seed, struct lesson_problem *l)
 {
-    static const char *const lines[] = {"12+07=910", "let x = 8", "anna ruth",
-                                        "98-45=350"};
+    static const char *const lines[] = {"12+07=910", "a(1,r,x);",
+                                        "elizabeth", "98-45=350"};
     struct random r = random_seeded(seed);
     const char *line = lines[random_below(&r, 4)];
     size_t length = strlen(line), at = 2 + random_below(&r, length - 4);
@@ -49,7 +49,8 @@ static void who_may_look(uint64_t seed, struct lesson_problem *l)
     l->wrong[0] = lesson_value(1);
     l->wrong[1] = lesson_value((double)length);
     l->wrong[2] = lesson_value((double)(at + 1));
-    fprintf(l->way, "places %zu to %zu may look at place %zu: %zu of them\n",
+    if (moved == at + 1) l->wrong[2].count = 0;
+    fprintf(l->way, "places %zu to %zu may look at place %zu: %zu\n",
             at, length - 1, at, moved);
     attention_free(&a), attention_work_free(&w);
     matrix_free(&x), matrix_free(&y), matrix_free(&z);
@@ -59,18 +60,19 @@ static void weigh_a_block(uint64_t seed, struct lesson_problem *l)
 {
     struct random r = random_seeded(seed);
     uint64_t width = 64 * (1 + random_below(&r, 8));
-    uint64_t times = 1 + random_below(&r, 4);
+    uint64_t times = 3 + random_below(&r, 4);
     uint64_t ffn = ffn_parameters(width, times * width);
     uint64_t attention = attention_parameters(width);
     double share = 100 * (double)ffn / (double)(ffn + attention);
-    fprintf(l->given, "D = %llu    H = %llu\n", (unsigned long long)width,
+    fprintf(l->given, "D = %llu    H = %llu\n",
+            (unsigned long long)width,
             (unsigned long long)(times * width));
     l->right = lesson_value(share);
     l->wrong[0] = lesson_value(50);
     l->wrong[1] = lesson_value(100 - share);
     l->wrong[2] = lesson_value(100 * (double)times
                                / (double)(times + 4));
-    if (times == 2) l->wrong[0].count = l->wrong[1].count = 0;
+    if (times == 4) l->wrong[2].count = 0; /* 50, too */
     fprintf(l->way, "attention  4 D D            = %9llu\n"
             "FFN        2 D H + H + D    = %9llu\n"
             "share                       = %9.1f %%\n",
@@ -84,7 +86,8 @@ static void add_experts(uint64_t seed, struct lesson_problem *l)
     struct moe_options o = {.width = 64, .hidden = 256, .top_k = 1};
     o.experts = (size_t)4 << random_below(&r, 4);
     double attention = (double)attention_parameters(o.width);
-    double dense = attention + (double)ffn_parameters(o.width, o.hidden);
+    double dense = attention
+        + (double)ffn_parameters(o.width, o.hidden);
     double times = (attention + (double)moe_parameters(&o)) / dense;
     fprintf(l->given, "D = 64    H = 256    E = %zu    K = 1\n",
             o.experts);
@@ -101,17 +104,17 @@ static void add_experts(uint64_t seed, struct lesson_problem *l)
 
 static const struct lesson lessons[] = {
     {"7.1", "A model that has learned nothing pays log2 V bits",
-     "7.1", 6, "Before its first step a model's logits are all nearly "
+     "", 6, "Before its first step a model's logits are all nearly "
      "equal. What is its cross-entropy, in bits a character?", "bits",
      LESSON_NUMBER, 0.01, {0},
      {"Equal logits are equal probabilities: what is each?",
-      "A model pays -log p for the character that came, whichever it is.",
-      "-log2 of 1 / V: how often must 2 be doubled to get V?"},
+      "A model pays -log2 p for the character that came, whichever "
+      "it is.", "How often must 1 be doubled to get V?"},
      ask_the_untrained,
      {"That is in nats, with the natural logarithm; a bit is log 2 of "
       "them.", "Not half of V: the logarithm of V.",
       "Nothing is paid only by who was sure and right."}},
-    {"7.2", "A head looks back, never ahead", "7.2", 6,
+    {"7.2", "A head looks back, never ahead", "", 6,
      "One token's vector is changed on its way into causal attention. "
      "At how many places of this text does what comes out change?",
      "places", LESSON_NUMBER, 0, {0},
@@ -123,7 +126,7 @@ static const struct lesson lessons[] = {
       "Tokens before it cannot look ahead.",
       "Those are the places that it may look at; asked is who may look "
       "at it."}},
-    {"7.3", "Most of a block's numbers are in its FFN", "7.3", 7,
+    {"7.3", "Most of a block's numbers are in its FFN", "", 7,
      "Which share of a block's parameters is the FFN's? (Leave out the "
      "gains of the normalization.)", "percent", LESSON_NUMBER, 1, {0},
      {"Attention has four matrices of D by D: for q, k, v and for what "
@@ -132,9 +135,9 @@ static const struct lesson lessons[] = {
      weigh_a_block,
      {"They are equal only at H = 2 D.", "That is attention's share.",
       "The FFN has two matrices of D by H, not one."}},
-    {"7.4", "Experts multiply the FFN, not the block", "7.4", 7,
-     "The FFN of a block becomes a layer of E experts of the same size. "
-     "How many times as many parameters has the block then?", "times",
+    {"7.4", "Experts multiply the FFN, not the block", "", 7,
+     "The FFN of a block becomes a layer of E experts of its size. How "
+     "many times as many parameters has the block then?", "times",
      LESSON_NUMBER, 0.2, {0},
      {"Attention stays as it is.",
       "One of the two parts becomes E times as large; the router is "
