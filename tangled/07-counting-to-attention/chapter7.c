@@ -411,14 +411,12 @@ static void print_attention(FILE *out)
     for (size_t i = 0; i < length && i < WINDOW; i++)
         symbol[i] = text_symbol(prompt[i]);
     gpt_forward(&rung[DENSE].fit.gpt, work, symbol, symbol, each);
-    fprintf(out, "# block\thead\tfrom\tto\tcharacter\tshare\n");
-    for (size_t b = 0; b < BLOCKS; b++)
-        for (size_t i = 0; i < HEADS * WINDOW; i++)
-            for (size_t j = 0; i % WINDOW < length && j < length; j++)
-                fprintf(out, "%zu\t%zu\t%zu\t%zu\t%s\t%.4g\n", b,
-                    i / WINDOW, i % WINDOW, j, print_char(prompt[j]),
-                    (double)matrix_row(gpt_attention(work, b)->share,
-                                       i)[j]);
+    struct matrix share = gpt_attention(work, 0)->share;
+    fprintf(out, "# head:\tfrom:\tto:\tshare\n");
+    for (size_t i = 0; i < HEADS * WINDOW; i++)
+        for (size_t j = 0; i % WINDOW < length && j <= i % WINDOW; j++)
+            fprintf(out, "%zu\t%zu\t%zu\t%.4g\n", i / WINDOW,
+                    i % WINDOW, j, (double)matrix_row(share, i)[j]);
     gpt_work_free(work);
 }
 

@@ -21,9 +21,9 @@ static void tell(const struct train *t, uint64_t step, double loss,
     double done = (double)(step - first);
     last = now;
     fprintf(stderr, "\r%s: step %llu of %llu, loss %.3f, "
-            "%.0f tokens/s, %.0f s left \033[K", t->name, (unsigned long long)step,
-            (unsigned long long)t->steps, loss,
-            done * (double)t->tokens / took,
+            "%.0f tokens/s, %.0f s left \033[K", t->name,
+            (unsigned long long)step, (unsigned long long)t->steps,
+            loss, done * (double)t->tokens / took,
             took / done * (double)(t->steps - step));
     if (step == t->steps) fprintf(stderr, "\r\033[K");
 }
