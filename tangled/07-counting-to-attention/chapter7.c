@@ -310,7 +310,8 @@ static void print_run(FILE *out)
         fprintf(out, "    %-10s %9zu %9zu   %s", domains[d],
                 corpus.lines[CORPUS_TRAIN][d].count,
                 corpus.lines[CORPUS_HELD][d].count,
-                corpus.lines[CORPUS_HELD][d].at[0]);
+                corpus.lines[CORPUS_HELD][d].at
+                    [corpus.lines[CORPUS_HELD][d].count / 3]);
     print_ladder(out);
     print_part(out, "Samples, nothing filtered; / is a new line");
     for (size_t i = UNIGRAM; i < RUNGS; i++)

@@ -103,7 +103,7 @@ static void add_experts(uint64_t seed, struct lesson_problem *l)
 }
 
 static const struct lesson lessons[] = {
-    {"7.1", "A model that has learned nothing pays log2 V bits",
+    {"7.1", "The first loss is known before the first step",
      "", 6, "Before its first step a model's logits are all nearly "
      "equal. What is its cross-entropy, in bits a character?", "bits",
      LESSON_NUMBER, 0.01, {0},
