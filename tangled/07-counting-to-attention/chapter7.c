@@ -421,11 +421,43 @@ static void print_attention(FILE *out)
     gpt_work_free(work);
 }
 
+static void print_numbers(FILE *out, const char *kind,
+                          const struct weight *w, struct matrix m)
+{
+    fprintf(out, "%s\t%s\t%zu\t%zu", kind, w->name, m.rows, m.cols);
+    for (size_t i = 0; i < m.rows * m.cols; i++)
+        fprintf(out, "\t%.17g", (double)m.at[i]);
+    fprintf(out, "\n");
+}
+
+static void print_gradient(FILE *out)
+{
+    climb_all();
+    struct fit *f = &rung[which == 1 ? DENSE : MOE].fit;
+    const struct gpt_options *o = &f->gpt.options;
+    struct random r = random_seeded(seed);
+    double loss = fit_gradient(f, &r);
+    fprintf(out, "# heads\tblocks\twindow\texperts\ttop-k\tsoftmax\t"
+            "alpha\tloss\n%zu\t%zu\t%zu\t%zu\t%zu\t%d\t%.17g\t%.17g\n",
+            o->heads, o->blocks, o->window, o->layer.experts,
+            o->layer.top_k, o->layer.gate == GATE_SOFTMAX,
+            o->layer.alpha, loss);
+    for (size_t t = 0; t < WINDOWS * WINDOW; t++)
+        fprintf(out, "token\t%zu\t%zu\n", f->batch.symbol[t],
+                f->batch.target[t]);
+    for (size_t i = 0; i < f->list.count; i++) {
+        const struct weight *w = &f->list.at[i];
+        print_numbers(out, "value", w, w->value);
+        print_numbers(out, "slope", w, w->slope);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct args_table tables[] = {
         {"descent", print_descent}, {"attention", print_attention},
-        {"rows", print_rows}, {"summary", print_summary}, {0}};
+        {"rows", print_rows}, {"summary", print_summary},
+        {"gradient", print_gradient}, {0}};
     static const struct program program = {
         .name = "chapter7", .about = "from counting to attention, in "
         "bits a character", .options = options, .lessons = &lessons7,
