@@ -105,7 +105,7 @@ static void add_experts(uint64_t seed, struct lesson_problem *l)
 static const struct lesson lessons[] = {
     {"7.1", "The first loss is known before the first step",
      "", 6, "Before its first step a model's logits are all nearly "
-     "equal. What is its cross-entropy, in bits a character?", "bits",
+     "equal. What does it pay, in bits a character?", "bits",
      LESSON_NUMBER, 0.01, {0},
      {"Equal logits are equal probabilities: what is each?",
       "A model pays -log2 p for the character that came, whichever "
