@@ -289,6 +289,19 @@ measure: $(BUILD)/bench $(BUILD)/chapter6
 	@$(BUILD)/chapter6 --version
 	@$< $(TABLE) $(WHAT)
 
+## make measure7: chapter 7's long runs, three seeds of each model (minutes)
+.PHONY: measure7
+measure7:
+	@$(MAKE) --no-print-directory FLAVOR=fast build/fast/chapter7
+	@for seed in 1 2 3; do \
+	    for run in dense moe 'moe --top-k 2'; do \
+	        build/fast/chapter7 --data rows --steps 1500 --seed $$seed --model $$run || exit 1; \
+	    done; \
+	done >build/07-runs.tsv
+	@build/fast/chapter7 --data summary <build/07-runs.tsv >build/07-ladder.tsv
+	@build/fast/chapter7 --data attention --steps 1500 --model dense --prompt 12+07=910 >build/07-attention.tsv
+	@echo "The tables are build/07-runs.tsv, build/07-ladder.tsv and build/07-attention.tsv."
+
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000
 $(BUILD)/fuzz: tests/fuzz.c $(filter-out %/trained.o,$(modules)) $(BUILD)/settings

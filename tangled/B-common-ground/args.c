@@ -37,6 +37,7 @@ static void allowed_values(char *out, size_t size,
         snprintf(out, size, "must be %s from %.10g to %.10g",
             option->kind == ARGS_COUNT ? "a whole number"
             : option->kind == ARGS_NUMBER ? "a number"
+            : option->kind == ARGS_TEXT ? "text, its length"
             : "weights like 9,2,2,2, not all zero, each",
             option->least, option->most);
     }
@@ -49,6 +50,8 @@ static void current_value(char *out, size_t size,
         snprintf(out, size, "%g", *(const double *)option->value);
     else if (option->kind == ARGS_COUNT)
         snprintf(out, size, "%zu", *(const size_t *)option->value);
+    else if (option->kind == ARGS_TEXT)
+        snprintf(out, size, "%s", *(const char **)option->value);
     else if (option->kind == ARGS_CHOICE)
         snprintf(out, size, "%s",
             option->choices[*(const size_t *)option->value]);
@@ -162,6 +165,12 @@ static int read_value(const struct args_option *option,
         return 0;
     }
     if (option->kind == ARGS_SHARES) return read_shares(option, word);
+    if (option->kind == ARGS_TEXT) {
+        double length = (double)strlen(word);
+        if (length < option->least || length > option->most) return 0;
+        *(const char **)option->value = word;
+        return 1;
+    }
     if (option->kind == ARGS_COUNT && (*word < '0' || *word > '9'))
         return 0;
     double number = strtod(word, &end);

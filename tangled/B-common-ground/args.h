@@ -7,6 +7,7 @@
 enum args_kind { ARGS_COUNT,    /* size_t, least <= value <= most */
                  ARGS_NUMBER,   /* double, least <= value <= most */
                  ARGS_CHOICE,   /* size_t, an index into choices */
+                 ARGS_TEXT,     /* const char *, least..most bytes */
                  ARGS_FLAG,     /* size_t, 1 if given; no value */
                  ARGS_WORD,     /* const char *, without a name */
                  ARGS_SHARES }; /* struct args_shares, each weight
