@@ -143,8 +143,8 @@ static const struct lesson rows[] = {
     {"1.4", "An expert is just a feed-forward block, nothing more",
      "2.1.2", 6, "A dense block is replaced by a mixture of E experts; "
      "each token goes to K of them. A token's FLOPs are now those of "
-     "how many dense blocks? Count experts only.", "dense blocks", LESSON_NUMBER,
-     0.001, {0},
+     "how many dense blocks? Count experts only.", "dense blocks",
+     LESSON_NUMBER, 0.001, {0},
      {"What an expert costs is what any block of its width costs.",
       "Experts that a token does not go to cost it nothing.",
       "K x the expert's H, over the dense block's H."},

@@ -80,7 +80,7 @@ static void block_backward(const struct gpt_block *b,
 {
     moe_combine_backward(dy, &w->moe);
     moe_experts_backward(&b->moe, &g->moe, &w->moe);
-    moe_dispatch_backward(dread, &w->moe);
+    moe_dispatch_backward(dread, (struct matrix){0}, &w->moe);
     moe_route_backward(&b->moe, &g->moe, dread, w->fed, &w->moe);
     norm_backward(NORM_RMS, dread, g->gain2, dread, w->h, b->gain2,
                   w->scale2, w->mean2);
