@@ -73,7 +73,7 @@ test('the archive holds the book, and runs with a C compiler, make and what POSI
   assert.ok(fs.statSync(path.join(there, 'book/book.pdf')).size > 1e5)
   const bin = path.join(folder, 'bin')
   fs.mkdirSync(bin)
-  for (const tool of ['gcc', 'cc', 'as', 'ld', 'make', 'sh', 'awk', 'sed', 'grep', 'cmp', 'diff', 'cat', 'cp', 'mv', 'rm', 'mkdir',
+  for (const tool of ['gcc', 'cc', 'ar', 'as', 'ld', 'make', 'sh', 'awk', 'sed', 'grep', 'cmp', 'diff', 'cat', 'cp', 'mv', 'rm', 'mkdir',
     'sort', 'uniq', 'tr', 'cut', 'head', 'tail', 'wc', 'touch', 'ls', 'env', 'expr', 'dirname', 'basename', 'mktemp', 'date', 'od',
     'sha256sum', 'printf', 'test', 'getconf', 'chmod', 'uname', 'find']) {
     const place = spawnSync('sh', ['-c', 'command -v ' + tool], { encoding: 'utf8' }).stdout.trim()
