@@ -148,7 +148,6 @@ local function read_noweb(sources)
         chunk.open = true
       else
         local s = table.concat(text)
-        if not utf8.len(s) then book.complain(chapter, line, 'is not UTF-8: save the chapter in that encoding') end
         table.insert(chapter.prose, prose_line(chapter, s, line) .. '\n')
         text = {}
       end
@@ -161,7 +160,7 @@ local function read_noweb(sources)
         table.insert(chunk.uses, rest)
       end
     elseif word == 'text' then
-      if chunk and not utf8.len(rest) then book.complain(chapter, line, 'is not UTF-8: save the chapter in that encoding') end
+      if not utf8.len(rest) then book.complain(chapter, line, 'is not UTF-8: save the chapter in that encoding') end
       table.insert(quote or chunk and chunk.text or text, rest)
     elseif word == 'quote' then quote = {}
     elseif word == 'endquote' then
@@ -344,24 +343,9 @@ local function number_blocks(chapter, blocks)
     t.attr = pandoc.Attr()
     return pandoc.Div({ t }, attributes(id, 'table', 'tbl'))
   end
-  local function each(list)
-    local out = pandoc.List()
-    for _, b in ipairs(list) do
-      local new = b
-      if b.t == 'Header' then new = header(b)
-      elseif b.t == 'Para' then new = paragraph(b)
-      elseif b.t == 'Table' then new = table_block(b)
-      elseif b.t == 'Div' or b.t == 'BlockQuote' then b.content = each(b.content)
-      elseif b.t == 'BulletList' or b.t == 'OrderedList' then
-        local items = {}
-        for i, item in ipairs(b.content) do items[i] = each(item) end
-        b.content = items
-      end
-      out:extend(new.t and { new } or new)
-    end
-    return out
-  end
-  return each(blocks)
+  return blocks:walk { traverse = 'topdown', Header = header, Table = table_block, Para = function(p)
+    return paragraph(p), false
+  end }
 end
 
 -- A section ## Title {.back} becomes a Div.

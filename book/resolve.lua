@@ -252,8 +252,7 @@ local function chunk_div(chapter, place, c)
   local foot, anchors = pandoc.List(), {}
   local function note(what, items, class)
     if #items == 0 then return end
-    local inlines = pandoc.List { pandoc.Str(what), pandoc.Space() }
-    inlines:extend(joined(items))
+    local inlines = common.led(joined(items), pandoc.Str(what), pandoc.Space())
     inlines:insert(pandoc.Str('.'))
     if #foot > 0 then foot:insert(pandoc.Space()) end
     if class then foot:insert(pandoc.Span(inlines, pandoc.Attr('', { class }))) else foot:extend(inlines) end
@@ -577,12 +576,7 @@ end
 
 -- An entry of the contents: a number, a title, a page.
 local function entry(number, title, target, current)
-  local content = pandoc.List(title)
-  if number then
-    content:insert(1, pandoc.Space())
-    content:insert(1, pandoc.Span({ pandoc.Str(number) }, pandoc.Attr('', { 'number' })))
-  end
-  return pandoc.Plain { pandoc.Link(content, target, '', pandoc.Attr('', {}, current and { { 'aria-current', 'page' } } or {})) }
+  return pandoc.Plain { pandoc.Link(number and common.numbered(number, title) or title, target, '', pandoc.Attr('', {}, current and { { 'aria-current', 'page' } } or {})) }
 end
 
 local function contents(pages, here)
