@@ -124,7 +124,6 @@ local function read_noweb(sources)
       local number = name:match('^0*(%w+)-')
       chapter = { source = rest, name = name, number = number ~= '' and number ~= '0' and number or nil, prose = {},
         page = name:match('^00%-') and 'index.html' or name .. '.html', chunks = {}, runs = {}, lines = {} }
-      if name:match('^00%-') then chapter.number = nil end
       table.insert(book.chapters, chapter)
       line, chunk, text, quote = 1, nil, {}, nil
     elseif word == 'begin' and rest:match('^code') then
@@ -310,18 +309,13 @@ local function number_blocks(chapter, blocks)
       local id, rest
       if after and after.t == 'Str' then id, rest = after.text:match('^{#(eq:[%w_-]+)}(.*)$') end
       if id then
-        local blocks, head, tail = {}, pandoc.List(), pandoc.List()
-        for k = 1, i - 1 do head:insert(content[k]) end
-        if rest ~= '' then tail:insert(pandoc.Str(rest)) end
-        for k = j + 1, #content do tail:insert(content[k]) end
+        local head, tail = { table.unpack(content, 1, i - 1) }, pandoc.List { table.unpack(content, j + 1) }
+        local blocks = pandoc.List(#head > 0 and { pandoc.Para(head) } or {})
+        blocks:insert(pandoc.Div({ pandoc.Plain { inline } }, attributes(id, 'equation', 'eq')))
+        if rest ~= '' then tail:insert(1, pandoc.Str(rest)) end
         while space(tail[1]) do tail:remove(1) end
-        if #head > 0 then blocks[1] = pandoc.Para(head) end
-        blocks[#blocks + 1] = pandoc.Div({ pandoc.Plain { inline } }, attributes(id, 'equation', 'eq'))
-        if #tail > 0 then
-          local more = paragraph(pandoc.Para(tail))
-          for _, b in ipairs(more.t and { more } or more) do blocks[#blocks + 1] = b end
-        end
-        return blocks
+        local more = #tail > 0 and paragraph(pandoc.Para(tail)) or {}
+        return blocks .. (more.t and { more } or more)
       end
     end
     return p
@@ -344,7 +338,7 @@ local function number_blocks(chapter, blocks)
     return pandoc.Div({ t }, attributes(id, 'table', 'tbl'))
   end
   return blocks:walk { traverse = 'topdown', Header = header, Table = table_block, Para = function(p)
-    return paragraph(p), false
+    return paragraph(p), false       -- what it makes is done
   end }
 end
 

@@ -26,6 +26,13 @@ local function joined(items, comma)
   return out
 end
 
+local function sorted(t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return a:lower() < b:lower() or a:lower() == b:lower() and a < b end)
+  return keys
+end
+
 -- What programs printed --------------------------------------------------------
 
 local function read_quoted()
@@ -191,10 +198,6 @@ end
 
 local TAGS = { struct = true, enum = true, union = true }
 
-local function public(chunk)
-  for _, file in ipairs(chunk.files) do if file:match('%.h$') then return true end end
-end
-
 local function define(chapter)
   chapter.defs = {}
   for _, chunk in ipairs(chapter.chunks) do
@@ -202,10 +205,12 @@ local function define(chapter)
       local def = chapter.defs[name] or { chunk = chunk, chapter = chapter, name = name,
         target = chapter.page .. '#def-' .. name, users = {} }
       chapter.defs[name], known[name] = def, true
-      def.public = def.public or public(chunk)
-      local tag = chunk.code:find('struct%s+' .. name .. '%s*[{;]') or chunk.code:find('enum%s+' .. name .. '%s*[{;]')
-        or chunk.code:find('union%s+' .. name .. '%s*[{;]')
-      if tag and not chunk.code:find('%f[%w_]' .. name .. '%s*%(') then def.tag = true end
+      def.public = def.public or table.concat(chunk.files, ' '):find('%.h%f[%s\0]')
+      for tag in pairs(TAGS) do
+        if chunk.code:find(tag .. '%s+' .. name .. '%s*[{;]') and not chunk.code:find('%f[%w_]' .. name .. '%s*%(') then
+          def.tag = true
+        end
+      end
     end
   end
 end
@@ -241,21 +246,22 @@ local function chunk_div(chapter, place, c)
       placed[name] = true
       return mark('d', name .. '\tdef-' .. name)
     end
-    local defines = false
-    for _, own in ipairs(c.defines) do defines = defines or own == name end
-    if not used[name] and not defines then
+    if not used[name] and not pandoc.List(c.defines):includes(name) then
       used[name] = true
       table.insert(def.users, link(c.number, chapter.page .. '#' .. c.id))
     end
     return mark('i', name .. '\t' .. def.target)
   end)
   local foot, anchors = pandoc.List(), {}
+  local function add(inlines)
+    if #foot > 0 then foot:insert(pandoc.Space()) end
+    foot:extend(inlines)
+  end
   local function note(what, items, class)
     if #items == 0 then return end
     local inlines = common.led(joined(items), pandoc.Str(what), pandoc.Space())
     inlines:insert(pandoc.Str('.'))
-    if #foot > 0 then foot:insert(pandoc.Space()) end
-    if class then foot:insert(pandoc.Span(inlines, pandoc.Attr('', { class }))) else foot:extend(inlines) end
+    add(class and { pandoc.Span(inlines, pandoc.Attr('', { class })) } or inlines)
   end
   local function to(other) return link(other.number, chapter.page .. '#' .. other.id) end
   local more = {}
@@ -271,19 +277,15 @@ local function chunk_div(chapter, place, c)
   end
   note('Defines', defines)
   local held = book.suites.held_by(chapter, c)
-  if held then
-    if #foot > 0 then foot:insert(pandoc.Space()) end
-    foot:extend(held)
-  end
+  if held then add(held) end
   local files = {}
   for _, file in ipairs(c.files) do
     files[#files + 1] = ('tangled/%s/%s=%s'):format(chapter.name, file, chapter.pieces[file][1].id)
   end
-  local function id_of(other) return other and other.id or nil end
   local block = pandoc.CodeBlock(code, pandoc.Attr('', { 'chunk-code' }))
   return pandoc.Div(#foot > 0 and { block, pandoc.Plain(foot) } or { block },
     pandoc.Attr(c.id, { 'chunk' }, { { 'title', c.title }, { 'number', c.number }, { 'files', table.concat(files, ' ') },
-      { 'prev', id_of(c.pieces[c.index - 1]) or '' }, { 'next', id_of(c.pieces[c.index + 1]) or '' },
+      { 'prev', (c.pieces[c.index - 1] or {}).id or '' }, { 'next', (c.pieces[c.index + 1] or {}).id or '' },
       { 'anchors', table.concat(anchors, ' ') } }))
 end
 
@@ -315,9 +317,7 @@ local function cite(chapter, c)
       theirs = line
       citation.id = id
       if not works[id] then
-        local keys = {}
-        for key in pairs(works) do keys[#keys + 1] = key end
-        book.complain(chapter, line, ('book/references.bib has no entry %s; the nearest are %s'):format(id, near(id, keys)))
+        book.complain(chapter, line, ('book/references.bib has no entry %s; the nearest are %s'):format(id, near(id, sorted(works))))
       end
       if not chapter.cited[id] then table.insert(chapter.cited, id) end
       chapter.cited[id] = true
@@ -489,17 +489,10 @@ local function new_page(name, title, intro, ...)
     blocks = pandoc.List { pandoc.Para(markdown(intro)), ... } }
 end
 
-local function sorted(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys, function(a, b) return a:lower() < b:lower() or a:lower() == b:lower() and a < b end)
-  return keys
-end
-
 -- entries: key -> { head, defined = links, used = links }
-local function index(entries, keys)
+local function index(entries)
   local items = {}
-  for i, key in ipairs(keys or sorted(entries)) do
+  for i, key in ipairs(sorted(entries)) do
     local e = entries[key]
     local line = pandoc.List { e.head }
     for _, part in ipairs { { 'defined', e.defined }, { 'used', e.used } } do
@@ -514,7 +507,7 @@ local function index(entries, keys)
 end
 
 local function back_pages()
-  local names, titles, terms, symbols, cited, keys = {}, {}, {}, {}, {}, {}
+  local names, titles, terms, symbols, letters, cited, keys = {}, {}, {}, {}, 0, {}, {}
   local function add(list, key, head, defined, used)
     list[key] = list[key] or { head = head, defined = {}, used = {} }
     table.insert(list[key].defined, defined)
@@ -539,7 +532,8 @@ local function back_pages()
       else
         local head = pandoc.List { t.symbol }
         if t.means then head:insert(pandoc.Space()) head:extend(t.means) end
-        add(symbols, #symbols + 1, pandoc.Span(head), t.place)
+        letters = letters + 1
+        add(symbols, ('%06d'):format(letters), pandoc.Span(head), t.place)
       end
     end
     for _, key in ipairs(c.cited) do
@@ -548,8 +542,6 @@ local function back_pages()
       table.insert(cited[key], link(c.number or c.title, c.page .. '#', 'citing'))
     end
   end
-  local order = {}
-  for i in ipairs(symbols) do order[i] = i end
   local who = pandoc.List()          -- who cites which work, for its entry
   for _, key in ipairs(sorted(cited)) do who:insert(pandoc.Div({ pandoc.Plain(joined(cited[key], ',')) }, pandoc.Attr('citing-' .. key))) end
   local works_page = new_page('bibliography', 'Bibliography', 'The works that the book cites, and the chapters that do.')
@@ -563,7 +555,7 @@ local function back_pages()
     new_page('identifiers', 'Index of identifiers', 'Every name that a chapter defines for its readers: '
       .. 'the chunk that defines it, and the chunks that use it.', index(names)),
     new_page('terms', 'Index of terms and notation', 'Where each term is defined, and what each letter means, '
-      .. 'by the section that says it.', heading(2, 'Notation', 'notation'), index(symbols, order),
+      .. 'by the section that says it.', heading(2, 'Notation', 'notation'), index(symbols),
       heading(2, 'Terms', 'terms'), index(terms)),
     book.suites.page(new_page, heading) }
 end
@@ -619,13 +611,12 @@ local function previews(chapter)
 end
 
 local function write_page(p, place, pages)
-  local meta = { name = pandoc.MetaString(p.name), page = pandoc.MetaString(p.page), pagetitle = pandoc.MetaString(p.title),
-    title = pandoc.MetaInlines(p.heading), contents = pandoc.MetaBlocks { contents(pages, p) } }
-  if p.number then meta.number = pandoc.MetaString(p.number) meta.label = pandoc.MetaString(label_of(p)) end
+  local meta = { name = p.name, page = p.page, pagetitle = p.title, title = pandoc.MetaInlines(p.heading),
+    contents = pandoc.MetaBlocks { contents(pages, p) }, number = p.number, label = label_of(p) }
   if p.page == 'index.html' then          -- with a list of the chapters, in ::: contents or at the end
     local others = pages:filter(function(other) return other.chunks and other ~= p end)
     local list, placed = contents(others), false
-    meta.front = pandoc.MetaString('yes')
+    meta.front = 'yes'
     list.classes = { 'chapters' }
     p.blocks = p.blocks:walk { Div = function(d)
       if d.classes[1] == 'contents' then
@@ -637,11 +628,9 @@ local function write_page(p, place, pages)
     for i, b in ipairs(p.blocks) do if b.t == 'Header' and b.classes[1] == 'works' then at = i end end
     if not placed then p.blocks:insert(at, div({ list }, 'contents')) end
   end
-  if p.has_back then meta.back = pandoc.MetaString('yes') end
+  meta.back = p.has_back and 'yes' or nil
   if place then meta.previous, meta.next = turn(pages[place - 1], 'prev'), turn(pages[place + 1], 'next') end
-  local files = {}                 -- of the EPUB
-  for i, other in ipairs(pages) do files[i] = pandoc.MetaString(other.page) end
-  meta.pages = pandoc.MetaList(files)
+  meta.pages = pages:map(function(other) return other.page end)          -- of the EPUB
   common.update('build/weave/' .. p.name .. '.json', pandoc.write(pandoc.Pandoc(p.blocks, pandoc.Meta and pandoc.Meta(meta) or meta), 'json'))
 end
 
