@@ -30,12 +30,6 @@ function M.update(path, text)
   assert(os.rename(path .. '.tmp', path))
 end
 
-function M.words(text, by)
-  local out = {}
-  for word in (text or ''):gmatch('[^' .. (by or '%s') .. ']+') do out[#out + 1] = word end
-  return out
-end
-
 -- A new list: its content, with something before it, and behind it.
 function M.led(content, ...)
   local out = pandoc.List { ... }

@@ -219,10 +219,9 @@ local function back(d)
     return pandoc.Div(framed(('<details><summary><h2 id="%s">%s</h2></summary>'):format(d.identifier, title), d.content,
       '</details>'), pandoc.Attr('', { 'back' }))
   end
-  local where = {}
-  for i, file in ipairs(common.words(d.attributes.files)) do where[i] = '<code>' .. file .. '</code>' end
+  local where = d.attributes.files:gsub('%S+', '<code>%0</code>'):gsub(' ', ', ')
   return block(('<p>%s<strong>%s</strong>: %s.</p>'):format(table.concat(common.ids_within(d), ' '):gsub('%S+', '<span id="%0"></span>'),
-    title, table.concat(where, ', ')))
+    title, where))
 end
 
 local divs = {

@@ -127,7 +127,7 @@ end
 local function back(d)
   local ids, files = {}, {}
   for i, id in ipairs(common.ids_within(d)) do ids[i] = anchor(id) end
-  for i, path in ipairs(common.words(d.attributes.files)) do files[i] = '\\texttt{' .. tex_code(path) .. '}' end
+  for path in d.attributes.files:gmatch('%S+') do files[#files + 1] = '\\texttt{' .. tex_code(path) .. '}' end
   return block(('\\par\\addvspace{5pt}\\noindent %s\\textbf{%s}: %s.\\par'):format(table.concat(ids), tex(d.attributes.title), table.concat(files, ', ')))
 end
 

@@ -99,10 +99,7 @@ local function prose_line(chapter, s, line)
     book.complain(chapter, line, 'a value opens with {{ here and does not close; write {{name|format}} on one line')
   end
   for id in s:gmatch('{#([%w:_-]+)') do
-    if chapter.lines['{' .. id] and not id:match('^lesson') then
-      book.complain(chapter, line, ('{#%s} is defined twice; rename one'):format(id))
-    end
-    chapter.lines['{' .. id] = chapter.lines['{' .. id] or line
+    chapter.lines['{' .. id] = line
   end
   for file in s:gmatch('%]%(([%w-]+)%)') do chapter.lines['(' .. file] = line end
   return (s:gsub(']{%.term', ']{.term line=' .. line):gsub('()@(%a[%w:_-]*)', function(at, key)

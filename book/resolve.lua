@@ -2,7 +2,7 @@
 -- uses and tests what. Writes build/weave/NAME.json for each page of the book, and search.js.
 
 local common = dofile('book/common.lua')
-local mark, decode, near, words = common.mark, common.decode, common.near, common.words
+local mark, decode, near = common.mark, common.decode, common.near
 local str = pandoc.utils.stringify
 local book, quoted, labels, all_labels, works = nil, {}, {}, {}, {}
 
@@ -696,7 +696,7 @@ return function(read)
   read_quoted()
   for _, chapter in ipairs(book.chapters) do
     for _, l in ipairs(chapter.labels) do
-      if labels[l.id] and labels[l.id].chapter ~= chapter then
+      if labels[l.id] then
         book.complain(chapter, l.line, ('{#%s} is defined in %s, too; ids are unique across the book: rename one')
           :format(l.id, labels[l.id].chapter.source))
       end
