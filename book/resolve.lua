@@ -617,7 +617,6 @@ local function write_page(p, place, pages)
     local others = pages:filter(function(other) return other.chunks and other ~= p end)
     local list, placed = contents(others), false
     meta.front = 'yes'
-    list.classes = { 'chapters' }
     p.blocks = p.blocks:walk { Div = function(d)
       if d.classes[1] == 'contents' then
         placed = true
