@@ -135,23 +135,18 @@ local function lesson(chapter, id, line)
     return {}
   end
   local function one(field) return l[field] and l[field][1] or '' end
-  local function paragraphs(list)
-    local out = pandoc.List()
-    for _, text in ipairs(list or {}) do out:insert(pandoc.Para { pandoc.Str(text) }) end
-    return out
-  end
+  local function paragraph(text) return pandoc.Para { pandoc.Str(text) } end
   local function drawn(blocks, list)
     local text = table.concat(list or {}, '\n')
     if text ~= '' then blocks:insert(pandoc.CodeBlock(text, pandoc.Attr('', { 'drawn' }))) end
   end
-  local question = paragraphs(l.question)
+  local question = pandoc.List(l.question or {}):map(paragraph)
   drawn(question, l.given)
   if l.option then
-    local items = {}
-    for i, text in ipairs(l.option) do items[i] = { plain(text) } end
+    local items = pandoc.List(l.option):map(function(text) return { plain(text) } end)
     question:insert(div({ pandoc.OrderedList(items) }, 'options'))
   end
-  if one('unit') ~= '' then question:insert(div({ pandoc.Para { pandoc.Str('Answer in ' .. one('unit') .. '.') } }, 'unit')) end
+  if one('unit') ~= '' then question:insert(div({ paragraph('Answer in ' .. one('unit') .. '.') }, 'unit')) end
   local result = pandoc.List { pandoc.Strong { pandoc.Str(one('answer')) } }
   if one('kind') == 'number' and (tonumber(one('tolerance')) or 0) > 0 then
     result:extend { pandoc.Space(), pandoc.Span({ pandoc.Str('±\u{a0}' .. one('tolerance') .. ' counts as right') },
@@ -159,14 +154,13 @@ local function lesson(chapter, id, line)
   end
   local answer = pandoc.List { pandoc.Para(result) }
   drawn(answer, l.trace)
-  local mistakes = {}
-  for i, m in ipairs(l.mistake or {}) do
+  local mistakes = pandoc.List(l.mistake or {}):map(function(m)
     local wrong, meaning = m:match('^(.-)\t(.*)$')
-    mistakes[i] = { { pandoc.Str('If you said ' .. (wrong or m)) }, { { plain(meaning or '') } } }
-  end
+    return { { pandoc.Str('If you said ' .. (wrong or m)) }, { { plain(meaning or '') } } }
+  end)
   if #mistakes > 0 then answer:insert(pandoc.DefinitionList(mistakes)) end
   local blocks = pandoc.List { div(question, 'question') }
-  for _, text in ipairs(l.hint or {}) do blocks:insert(div(paragraphs { text }, 'hint')) end
+  for _, text in ipairs(l.hint or {}) do blocks:insert(div({ paragraph(text) }, 'hint')) end
   blocks:insert(pandoc.Div(answer, pandoc.Attr('answer-' .. id, { 'answer' })))
   chapter.has_lessons = true
   table.insert(chapter.cards, { id = id, title = one('title'), text = table.concat(l.question or {}, ' ') })
@@ -264,13 +258,11 @@ local function chunk_div(chapter, place, c)
     add(class and { pandoc.Span(inlines, pandoc.Attr('', { class })) } or inlines)
   end
   local function to(other) return link(other.number, chapter.page .. '#' .. other.id) end
-  local more = {}
-  for i = 2, #c.pieces do more[i - 1] = to(c.pieces[i]) end
+  local more = pandoc.List({ table.unpack(c.pieces, 2) }):map(to)
   if #more > 6 then more = { more[1], more[2], more[3], pandoc.Str('…'), more[#more] } end
   if c.index == 1 then note('Continued in', more) else note('Continues', { to(c.pieces[1]) }, 'continues') end
-  local users, defines = {}, {}
-  for i, user in ipairs(c.users) do users[i] = to(user) end
-  note('Used in', users)
+  note('Used in', pandoc.List({ table.unpack(c.users) }):map(to))
+  local defines = {}
   for _, name in ipairs(c.defines) do
     defines[#defines + 1] = link(name, 'identifiers.html#' .. name, 'identifier')
     if chapter.defs[name].chunk == c and not placed[name] then anchors[#anchors + 1] = 'def-' .. name end
@@ -520,10 +512,9 @@ local function back_pages()
         link(def.chunk.number, def.target, 'definition'), def.users)
     end
     for _, chunk in ipairs(c.chunks) do
-      local used = {}
-      if chunk.index == 1 then
-        for i, user in ipairs(chunk.users) do used[i] = link(user.number, c.page .. '#' .. user.id) end
-      end
+      local used = pandoc.List({ table.unpack(chunk.index == 1 and chunk.users or {}) }):map(function(user)
+        return link(user.number, c.page .. '#' .. user.id)
+      end)
       add(titles, chunk.title .. ' ' .. c.name, pandoc.Span({ pandoc.Str('⟨' .. chunk.title .. '⟩') },
         pandoc.Attr('', { 'chunk-title' })), link(chunk.number, c.page .. '#' .. chunk.id, 'definition'), used)
     end
