@@ -621,7 +621,7 @@ local function write_page(p, place, pages)
   meta.back = p.has_back and 'yes' or nil
   if place then meta.previous, meta.next = turn(pages[place - 1], 'prev'), turn(pages[place + 1], 'next') end
   meta.pages = pages:map(function(other) return other.page end)          -- of the EPUB
-  common.update('build/weave/' .. p.name .. '.json', pandoc.write(pandoc.Pandoc(p.blocks, pandoc.Meta and pandoc.Meta(meta) or meta), 'json'))
+  common.update('build/weave/' .. p.name .. '.json', pandoc.write(pandoc.Pandoc(p.blocks, meta), 'json'))
 end
 
 -- The search -------------------------------------------------------------------------------
