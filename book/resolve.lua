@@ -604,19 +604,12 @@ end
 local function write_page(p, place, pages)
   local meta = { name = p.name, page = p.page, pagetitle = p.title, title = pandoc.MetaInlines(p.heading),
     contents = pandoc.MetaBlocks { contents(pages, p) }, number = p.number, label = label_of(p) }
-  if p.page == 'index.html' then          -- with a list of the chapters, in ::: contents or at the end
+  if p.page == 'index.html' then          -- with a list of the chapters, at its end or before its works
     local others = pages:filter(function(other) return other.chunks and other ~= p end)
-    local list, placed = contents(others), false
-    meta.front = 'yes'
-    p.blocks = p.blocks:walk { Div = function(d)
-      if d.classes[1] == 'contents' then
-        placed = true
-        return div({ list }, 'contents')
-      end
-    end }
     local at = #p.blocks + 1
     for i, b in ipairs(p.blocks) do if b.t == 'Header' and b.classes[1] == 'works' then at = i end end
-    if not placed then p.blocks:insert(at, div({ list }, 'contents')) end
+    p.blocks:insert(at, div({ contents(others) }, 'contents'))
+    meta.front = 'yes'
   end
   meta.back = p.has_back and 'yes' or nil
   if place then meta.previous, meta.next = turn(pages[place - 1], 'prev'), turn(pages[place + 1], 'next') end
