@@ -119,8 +119,8 @@ end
 
 local function numbered_table(d)
   return common.captioned(d.content[1], function(caption)
-    return common.led(caption, raw(anchor(d.identifier)), pandoc.Strong { pandoc.Str('Table ' .. d.attributes.number .. '.') },
-      pandoc.Space())
+    local name = pandoc.Strong { pandoc.Str('Table ' .. d.attributes.number .. '.') }
+    return common.led(caption, raw(anchor(d.identifier)), name, pandoc.Space())
   end)
 end
 

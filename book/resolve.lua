@@ -309,7 +309,8 @@ local function cite(chapter, c)
       theirs = line
       citation.id = id
       if not works[id] then
-        book.complain(chapter, line, ('book/references.bib has no entry %s; the nearest are %s'):format(id, near(id, sorted(works))))
+        book.complain(chapter, line, ('book/references.bib has no entry %s; the nearest are %s'):format(id,
+          near(id, sorted(works))))
       end
       if not chapter.cited[id] then table.insert(chapter.cited, id) end
       chapter.cited[id] = true
@@ -559,7 +560,8 @@ end
 
 -- An entry of the contents: a number, a title, a page.
 local function entry(number, title, target, current)
-  return pandoc.Plain { pandoc.Link(number and common.numbered(number, title) or title, target, '', pandoc.Attr('', {}, current and { { 'aria-current', 'page' } } or {})) }
+  return pandoc.Plain { pandoc.Link(number and common.numbered(number, title) or title, target, '',
+    pandoc.Attr('', {}, current and { { 'aria-current', 'page' } } or {})) }
 end
 
 local function contents(pages, here)
