@@ -30,10 +30,32 @@ function M.update(path, text)
   assert(os.rename(path .. '.tmp', path))
 end
 
-function M.words(text, by)
-  local out = {}
-  for word in (text or ''):gmatch('[^' .. (by or '%s') .. ']+') do out[#out + 1] = word end
+-- A new list: its content, with something before it, and behind it.
+function M.led(content, ...)
+  local out = pandoc.List { ... }
+  out:extend(content)
   return out
+end
+function M.around(first, content, last)
+  local out = M.led(content, first)
+  out:insert(last)
+  return out
+end
+
+function M.numbered(number, content, class)
+  return M.led(content, pandoc.Span({ pandoc.Str(number) }, pandoc.Attr('', { class or 'number' })), pandoc.Space())
+end
+
+-- A table, what leads(its caption) in place of that.
+function M.captioned(t, leads)
+  local caption = t.caption.long
+  local first = caption[1]
+  if first then
+    first.content = leads(first.content)
+    caption[1] = first
+    t.caption.long = caption
+  end
+  return t
 end
 
 local function distance(a, b)

@@ -11,6 +11,8 @@ local function html(text)
 end
 local function raw(text) return pandoc.RawInline('html', text) end
 local function block(text) return pandoc.RawBlock('html', text) end
+local function around(open, content, close) return common.around(raw(open), content, raw(close)) end
+local function framed(open, content, close) return common.around(block(open), content, block(close)) end
 
 -- page.html#anchor, as seen from here; in the EPUB a page is the file of its place.
 local function href(target)
@@ -99,9 +101,8 @@ local function lesson(d)
       out:insert(hint)
     end
     out:insert(block(('<p class="hint"><a href="%s">Answer</a></p></section>'):format(href('#' .. answer.identifier))))
-    answers:insert(block(('<section id="%s"><h3><a href="%s">%s</a> %s</h3>'):format(answer.identifier, href('#' .. id), a.number, title)))
-    answers:extend(answer.content)
-    answers:insert(block('</section>'))
+    answers:extend(framed(('<section id="%s"><h3><a href="%s">%s</a> %s</h3>'):format(answer.identifier, href('#' .. id),
+      a.number, title), answer.content, '</section>'))
     return out
   end
   out:insert(block(('<div class="verify" data-lesson="%s"><p>Write your prediction down, or let the terminal take it '
@@ -112,8 +113,7 @@ local function lesson(d)
     out:extend(hint.content)
   end
   out:insert(block(('</details>'):rep(#hints) .. '<details class="answer"><summary>Answer</summary>'))
-  answer.content[1].content:insert(1, raw('<span class="result">'))
-  answer.content[1].content:insert(raw('</span>'))
+  answer.content[1].content = around('<span class="result">', answer.content[1].content, '</span>')
   out:extend(answer.content)
   out:insert(block(('<p class="source">From <code>%s</code></p></details></section>'):format(html(a.run))))
   return out
@@ -187,22 +187,15 @@ local function figure(d)
   local path = 'build/figures/' .. a.file
   local drawn = svg(path .. '.svg', d.identifier, a.alt, 'wide')
   if not EPUB then drawn = drawn .. svg(path .. '.narrow.svg', d.identifier .. '-narrow', a.alt, 'narrow') end
-  local caption = pandoc.List { raw(('<figcaption><span class="label">Figure %s.</span> '):format(a.number)) }
-  caption:extend(d.content[1].content)
-  caption:insert(raw('</figcaption></figure>'))
-  return { block(('<figure id="%s">\n<div class="picture">%s</div>'):format(d.identifier, drawn)), pandoc.Plain(caption) }
+  return { block(('<figure id="%s">\n<div class="picture">%s</div>'):format(d.identifier, drawn)),
+    pandoc.Plain(around(('<figcaption><span class="label">Figure %s.</span> '):format(a.number), d.content[1].content,
+      '</figcaption></figure>')) }
 end
 
 local function numbered_table(d)
-  local t = d.content[1]
-  local caption = t.caption.long
-  local first = caption[1]
-  if first then
-    first.content:insert(1, pandoc.Space())
-    first.content:insert(1, pandoc.Span({ pandoc.Str('Table ' .. d.attributes.number .. '.') }, pandoc.Attr('', { 'label' })))
-    caption[1] = first
-    t.caption.long = caption
-  end
+  local t = common.captioned(d.content[1], function(caption)
+    return common.numbered('Table ' .. d.attributes.number .. '.', caption, 'label')
+  end)
   return pandoc.Div({ t }, pandoc.Attr(d.identifier, { 'table' }))
 end
 
@@ -224,15 +217,12 @@ end
 local function back(d)
   local title = html(d.attributes.title)
   if not EPUB then
-    local box = pandoc.List { block(('<details><summary><h2 id="%s">%s</h2></summary>'):format(d.identifier, title)) }
-    box:extend(d.content)
-    box:insert(block('</details>'))
-    return pandoc.Div(box, pandoc.Attr('', { 'back' }))
+    return pandoc.Div(framed(('<details><summary><h2 id="%s">%s</h2></summary>'):format(d.identifier, title), d.content,
+      '</details>'), pandoc.Attr('', { 'back' }))
   end
-  local where = {}
-  for i, file in ipairs(common.words(d.attributes.files)) do where[i] = '<code>' .. file .. '</code>' end
+  local where = d.attributes.files:gsub('%S+', '<code>%0</code>'):gsub(' ', ', ')
   return block(('<p>%s<strong>%s</strong>: %s.</p>'):format(table.concat(common.ids_within(d), ' '):gsub('%S+', '<span id="%0"></span>'),
-    title, table.concat(where, ', ')))
+    title, where))
 end
 
 local divs = {
@@ -246,11 +236,7 @@ local divs = {
   options = function(d) return pandoc.Div(d.content, pandoc.Attr('', { 'options' })) end,
   cited = function() return {} end,
   contents = function(d)
-    if EPUB then return {} end
-    local out = pandoc.List { block('<nav class="front" aria-label="Chapters">') }
-    out:extend(d.content)
-    out:insert(block('</nav>'))
-    return out
+    return EPUB and {} or framed('<nav class="front" aria-label="Chapters">', d.content, '</nav>')
   end,
   answers = function()
     if EPUB then answers:insert(1, pandoc.Header(2, { pandoc.Str('Answers') }, pandoc.Attr('answers-' .. page:gsub('%.html', '')))) end
@@ -275,10 +261,7 @@ local inlines = {
       if a.format ~= '' then attributes[4] = { 'data-format', a.format } end
       return pandoc.Span(s.content, pandoc.Attr('', { 'value' }, attributes))
     elseif s.classes[1] == 'term' then
-      local out = pandoc.List { raw('<dfn id="' .. s.identifier .. '">') }
-      out:extend(s.content)
-      out:insert(raw('</dfn>'))
-      return out
+      return around('<dfn id="' .. s.identifier .. '">', s.content, '</dfn>')
     end
   end,
 }
@@ -289,10 +272,7 @@ local function look(blocks)
     Header = function(h)
       local number = h.attributes.number
       h.attributes = {}
-      if number then
-        h.content:insert(1, pandoc.Space())
-        h.content:insert(1, pandoc.Span({ pandoc.Str(number) }, pandoc.Attr('', { 'number' })))
-      end
+      if number then h.content = common.numbered(number, h.content) end
       return h
     end,
   }:walk {
@@ -310,9 +290,7 @@ divs.previews = function(d)          -- pandoc asks nobody about blocks that com
   for _, shown in ipairs(EPUB and {} or d.content) do
     local inner = shown.content[1]
     local made = divs[inner.classes[1]](inner)
-    out:insert(block('<template data-of="' .. shown.attributes.of .. '">'))
-    out:extend(made.t and { made } or made)
-    out:insert(block('</template>'))
+    out:extend(framed('<template data-of="' .. shown.attributes.of .. '">', made.t and { made } or made, '</template>'))
   end
   return out
 end

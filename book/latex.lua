@@ -13,18 +13,8 @@ local function tex_code(text)      -- characters of a program, as LaTeX
 end
 local function raw(text) return pandoc.RawInline('latex', text) end
 local function block(text) return pandoc.RawBlock('latex', text) end
-local function around(open, content, close)
-  local out = pandoc.List { raw(open) }
-  out:extend(content)
-  out:insert(raw(close))
-  return out
-end
-local function framed(open, content, close)
-  local out = pandoc.List { block(open) }
-  out:extend(content)
-  out:insert(block(close))
-  return out
-end
+local function around(open, content, close) return common.around(raw(open), content, raw(close)) end
+local function framed(open, content, close) return common.around(block(open), content, block(close)) end
 
 -- A label, free of what means something else in verbatim text.
 local function label(target)
@@ -128,23 +118,16 @@ local function fit(t)
 end
 
 local function numbered_table(d)
-  local t = d.content[1]
-  local caption = t.caption.long
-  local first = caption[1]
-  if first then
-    local head = pandoc.List { raw(anchor(d.identifier)), pandoc.Strong { pandoc.Str('Table ' .. d.attributes.number .. '.') }, pandoc.Space() }
-    head:extend(first.content)
-    first.content = head
-    caption[1] = first
-    t.caption.long = caption
-  end
-  return t
+  return common.captioned(d.content[1], function(caption)
+    local name = pandoc.Strong { pandoc.Str('Table ' .. d.attributes.number .. '.') }
+    return common.led(caption, raw(anchor(d.identifier)), name, pandoc.Space())
+  end)
 end
 
 local function back(d)
   local ids, files = {}, {}
   for i, id in ipairs(common.ids_within(d)) do ids[i] = anchor(id) end
-  for i, path in ipairs(common.words(d.attributes.files)) do files[i] = '\\texttt{' .. tex_code(path) .. '}' end
+  for path in d.attributes.files:gmatch('%S+') do files[#files + 1] = '\\texttt{' .. tex_code(path) .. '}' end
   return block(('\\par\\addvspace{5pt}\\noindent %s\\textbf{%s}: %s.\\par'):format(table.concat(ids), tex(d.attributes.title), table.concat(files, ', ')))
 end
 
@@ -171,9 +154,7 @@ local divs = {
   end,
   previews = function() return {} end, contents = function() return {} end, cited = function() return {} end,
   ['csl-entry'] = function(d)
-    local out = pandoc.List { raw('\\reference{' .. label('bibliography.html#' .. d.identifier) .. '}') }
-    out:extend(entry(d))
-    return pandoc.Para(out)
+    return pandoc.Para(common.led(entry(d), raw('\\reference{' .. label('bibliography.html#' .. d.identifier) .. '}')))
   end,
 }
 

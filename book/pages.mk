@@ -203,14 +203,9 @@ pdf:
 	@$(call publish,build/pdf/book.pdf,book/book.pdf,print  )
 MAIN_PARTS := $(filter 0% 1%,$(filter-out 00-%,$(STEMS)))
 inputs = $(patsubst %,'\input{build/weave/%}',$1)
-build/weave/parts.stamp: build/weave/list book/pages.mk
+build/weave/parts.tex: build/weave/list book/pages.mk
 	@printf '%s\n' $(call inputs,$(filter 00-%,$(STEMS))) '\mainmatter' $(call inputs,$(MAIN_PARTS)) '\appendix' \
-	    $(call inputs,$(filter-out $(MAIN_PARTS) 00-%,$(STEMS))) '\backmatter' $(call inputs,bibliography $(INDEXES)) \
-	    >build/weave/parts.tex.new
-	@$(call keep,build/weave/parts.tex)
-	@touch $@
-build/weave/parts.tex: build/weave/parts.stamp
-	@:
+	    $(call inputs,$(filter-out $(MAIN_PARTS) 00-%,$(STEMS))) '\backmatter' $(call inputs,bibliography $(INDEXES)) >$@
 
 # LaTeX runs until its page references have settled. A character that no font has is a mistake.
 build/pdf/book.pdf: book/book.tex build/weave/parts.tex $(PRINTED:%=build/weave/%.tex) build/committed

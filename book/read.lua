@@ -99,10 +99,7 @@ local function prose_line(chapter, s, line)
     book.complain(chapter, line, 'a value opens with {{ here and does not close; write {{name|format}} on one line')
   end
   for id in s:gmatch('{#([%w:_-]+)') do
-    if chapter.lines['{' .. id] and not id:match('^lesson') then
-      book.complain(chapter, line, ('{#%s} is defined twice; rename one'):format(id))
-    end
-    chapter.lines['{' .. id] = chapter.lines['{' .. id] or line
+    chapter.lines['{' .. id] = line
   end
   for file in s:gmatch('%]%(([%w-]+)%)') do chapter.lines['(' .. file] = line end
   return (s:gsub(']{%.term', ']{.term line=' .. line):gsub('()@(%a[%w:_-]*)', function(at, key)
@@ -124,7 +121,6 @@ local function read_noweb(sources)
       local number = name:match('^0*(%w+)-')
       chapter = { source = rest, name = name, number = number ~= '' and number ~= '0' and number or nil, prose = {},
         page = name:match('^00%-') and 'index.html' or name .. '.html', chunks = {}, runs = {}, lines = {} }
-      if name:match('^00%-') then chapter.number = nil end
       table.insert(book.chapters, chapter)
       line, chunk, text, quote = 1, nil, {}, nil
     elseif word == 'begin' and rest:match('^code') then
@@ -148,7 +144,6 @@ local function read_noweb(sources)
         chunk.open = true
       else
         local s = table.concat(text)
-        if not utf8.len(s) then book.complain(chapter, line, 'is not UTF-8: save the chapter in that encoding') end
         table.insert(chapter.prose, prose_line(chapter, s, line) .. '\n')
         text = {}
       end
@@ -161,7 +156,7 @@ local function read_noweb(sources)
         table.insert(chunk.uses, rest)
       end
     elseif word == 'text' then
-      if chunk and not utf8.len(rest) then book.complain(chapter, line, 'is not UTF-8: save the chapter in that encoding') end
+      if not utf8.len(rest) then book.complain(chapter, line, 'is not UTF-8: save the chapter in that encoding') end
       table.insert(quote or chunk and chunk.text or text, rest)
     elseif word == 'quote' then quote = {}
     elseif word == 'endquote' then
@@ -311,18 +306,13 @@ local function number_blocks(chapter, blocks)
       local id, rest
       if after and after.t == 'Str' then id, rest = after.text:match('^{#(eq:[%w_-]+)}(.*)$') end
       if id then
-        local blocks, head, tail = {}, pandoc.List(), pandoc.List()
-        for k = 1, i - 1 do head:insert(content[k]) end
-        if rest ~= '' then tail:insert(pandoc.Str(rest)) end
-        for k = j + 1, #content do tail:insert(content[k]) end
+        local head, tail = { table.unpack(content, 1, i - 1) }, pandoc.List { table.unpack(content, j + 1) }
+        local blocks = pandoc.List(#head > 0 and { pandoc.Para(head) } or {})
+        blocks:insert(pandoc.Div({ pandoc.Plain { inline } }, attributes(id, 'equation', 'eq')))
+        if rest ~= '' then tail:insert(1, pandoc.Str(rest)) end
         while space(tail[1]) do tail:remove(1) end
-        if #head > 0 then blocks[1] = pandoc.Para(head) end
-        blocks[#blocks + 1] = pandoc.Div({ pandoc.Plain { inline } }, attributes(id, 'equation', 'eq'))
-        if #tail > 0 then
-          local more = paragraph(pandoc.Para(tail))
-          for _, b in ipairs(more.t and { more } or more) do blocks[#blocks + 1] = b end
-        end
-        return blocks
+        local more = #tail > 0 and paragraph(pandoc.Para(tail)) or {}
+        return blocks .. (more.t and { more } or more)
       end
     end
     return p
@@ -344,24 +334,9 @@ local function number_blocks(chapter, blocks)
     t.attr = pandoc.Attr()
     return pandoc.Div({ t }, attributes(id, 'table', 'tbl'))
   end
-  local function each(list)
-    local out = pandoc.List()
-    for _, b in ipairs(list) do
-      local new = b
-      if b.t == 'Header' then new = header(b)
-      elseif b.t == 'Para' then new = paragraph(b)
-      elseif b.t == 'Table' then new = table_block(b)
-      elseif b.t == 'Div' or b.t == 'BlockQuote' then b.content = each(b.content)
-      elseif b.t == 'BulletList' or b.t == 'OrderedList' then
-        local items = {}
-        for i, item in ipairs(b.content) do items[i] = each(item) end
-        b.content = items
-      end
-      out:extend(new.t and { new } or new)
-    end
-    return out
-  end
-  return each(blocks)
+  return blocks:walk { traverse = 'topdown', Header = header, Table = table_block, Para = function(p)
+    return paragraph(p), false       -- what it makes is done
+  end }
 end
 
 -- A section ## Title {.back} becomes a Div.

@@ -2,7 +2,7 @@
 -- uses and tests what. Writes build/weave/NAME.json for each page of the book, and search.js.
 
 local common = dofile('book/common.lua')
-local mark, decode, near, words = common.mark, common.decode, common.near, common.words
+local mark, decode, near = common.mark, common.decode, common.near
 local str = pandoc.utils.stringify
 local book, quoted, labels, all_labels, works = nil, {}, {}, {}, {}
 
@@ -24,6 +24,13 @@ local function joined(items, comma)
     out:insert(item)
   end
   return out
+end
+
+local function sorted(t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return a:lower() < b:lower() or a:lower() == b:lower() and a < b end)
+  return keys
 end
 
 -- What programs printed --------------------------------------------------------
@@ -128,23 +135,18 @@ local function lesson(chapter, id, line)
     return {}
   end
   local function one(field) return l[field] and l[field][1] or '' end
-  local function paragraphs(list)
-    local out = pandoc.List()
-    for _, text in ipairs(list or {}) do out:insert(pandoc.Para { pandoc.Str(text) }) end
-    return out
-  end
+  local function paragraph(text) return pandoc.Para { pandoc.Str(text) } end
   local function drawn(blocks, list)
     local text = table.concat(list or {}, '\n')
     if text ~= '' then blocks:insert(pandoc.CodeBlock(text, pandoc.Attr('', { 'drawn' }))) end
   end
-  local question = paragraphs(l.question)
+  local question = pandoc.List(l.question or {}):map(paragraph)
   drawn(question, l.given)
   if l.option then
-    local items = {}
-    for i, text in ipairs(l.option) do items[i] = { plain(text) } end
+    local items = pandoc.List(l.option):map(function(text) return { plain(text) } end)
     question:insert(div({ pandoc.OrderedList(items) }, 'options'))
   end
-  if one('unit') ~= '' then question:insert(div({ pandoc.Para { pandoc.Str('Answer in ' .. one('unit') .. '.') } }, 'unit')) end
+  if one('unit') ~= '' then question:insert(div({ paragraph('Answer in ' .. one('unit') .. '.') }, 'unit')) end
   local result = pandoc.List { pandoc.Strong { pandoc.Str(one('answer')) } }
   if one('kind') == 'number' and (tonumber(one('tolerance')) or 0) > 0 then
     result:extend { pandoc.Space(), pandoc.Span({ pandoc.Str('±\u{a0}' .. one('tolerance') .. ' counts as right') },
@@ -152,14 +154,13 @@ local function lesson(chapter, id, line)
   end
   local answer = pandoc.List { pandoc.Para(result) }
   drawn(answer, l.trace)
-  local mistakes = {}
-  for i, m in ipairs(l.mistake or {}) do
+  local mistakes = pandoc.List(l.mistake or {}):map(function(m)
     local wrong, meaning = m:match('^(.-)\t(.*)$')
-    mistakes[i] = { { pandoc.Str('If you said ' .. (wrong or m)) }, { { plain(meaning or '') } } }
-  end
+    return { { pandoc.Str('If you said ' .. (wrong or m)) }, { { plain(meaning or '') } } }
+  end)
   if #mistakes > 0 then answer:insert(pandoc.DefinitionList(mistakes)) end
   local blocks = pandoc.List { div(question, 'question') }
-  for _, text in ipairs(l.hint or {}) do blocks:insert(div(paragraphs { text }, 'hint')) end
+  for _, text in ipairs(l.hint or {}) do blocks:insert(div({ paragraph(text) }, 'hint')) end
   blocks:insert(pandoc.Div(answer, pandoc.Attr('answer-' .. id, { 'answer' })))
   chapter.has_lessons = true
   table.insert(chapter.cards, { id = id, title = one('title'), text = table.concat(l.question or {}, ' ') })
@@ -191,10 +192,6 @@ end
 
 local TAGS = { struct = true, enum = true, union = true }
 
-local function public(chunk)
-  for _, file in ipairs(chunk.files) do if file:match('%.h$') then return true end end
-end
-
 local function define(chapter)
   chapter.defs = {}
   for _, chunk in ipairs(chapter.chunks) do
@@ -202,10 +199,12 @@ local function define(chapter)
       local def = chapter.defs[name] or { chunk = chunk, chapter = chapter, name = name,
         target = chapter.page .. '#def-' .. name, users = {} }
       chapter.defs[name], known[name] = def, true
-      def.public = def.public or public(chunk)
-      local tag = chunk.code:find('struct%s+' .. name .. '%s*[{;]') or chunk.code:find('enum%s+' .. name .. '%s*[{;]')
-        or chunk.code:find('union%s+' .. name .. '%s*[{;]')
-      if tag and not chunk.code:find('%f[%w_]' .. name .. '%s*%(') then def.tag = true end
+      def.public = def.public or table.concat(chunk.files, ' '):find('%.h%f[%s\0]')
+      for tag in pairs(TAGS) do
+        if chunk.code:find(tag .. '%s+' .. name .. '%s*[{;]') and not chunk.code:find('%f[%w_]' .. name .. '%s*%(') then
+          def.tag = true
+        end
+      end
     end
   end
 end
@@ -241,50 +240,44 @@ local function chunk_div(chapter, place, c)
       placed[name] = true
       return mark('d', name .. '\tdef-' .. name)
     end
-    local defines = false
-    for _, own in ipairs(c.defines) do defines = defines or own == name end
-    if not used[name] and not defines then
+    if not used[name] and not pandoc.List(c.defines):includes(name) then
       used[name] = true
       table.insert(def.users, link(c.number, chapter.page .. '#' .. c.id))
     end
     return mark('i', name .. '\t' .. def.target)
   end)
   local foot, anchors = pandoc.List(), {}
+  local function add(inlines)
+    if #foot > 0 then foot:insert(pandoc.Space()) end
+    foot:extend(inlines)
+  end
   local function note(what, items, class)
     if #items == 0 then return end
-    local inlines = pandoc.List { pandoc.Str(what), pandoc.Space() }
-    inlines:extend(joined(items))
+    local inlines = common.led(joined(items), pandoc.Str(what), pandoc.Space())
     inlines:insert(pandoc.Str('.'))
-    if #foot > 0 then foot:insert(pandoc.Space()) end
-    if class then foot:insert(pandoc.Span(inlines, pandoc.Attr('', { class }))) else foot:extend(inlines) end
+    add(class and { pandoc.Span(inlines, pandoc.Attr('', { class })) } or inlines)
   end
   local function to(other) return link(other.number, chapter.page .. '#' .. other.id) end
-  local more = {}
-  for i = 2, #c.pieces do more[i - 1] = to(c.pieces[i]) end
+  local more = pandoc.List({ table.unpack(c.pieces, 2) }):map(to)
   if #more > 6 then more = { more[1], more[2], more[3], pandoc.Str('…'), more[#more] } end
   if c.index == 1 then note('Continued in', more) else note('Continues', { to(c.pieces[1]) }, 'continues') end
-  local users, defines = {}, {}
-  for i, user in ipairs(c.users) do users[i] = to(user) end
-  note('Used in', users)
+  note('Used in', pandoc.List({ table.unpack(c.users) }):map(to))
+  local defines = {}
   for _, name in ipairs(c.defines) do
     defines[#defines + 1] = link(name, 'identifiers.html#' .. name, 'identifier')
     if chapter.defs[name].chunk == c and not placed[name] then anchors[#anchors + 1] = 'def-' .. name end
   end
   note('Defines', defines)
   local held = book.suites.held_by(chapter, c)
-  if held then
-    if #foot > 0 then foot:insert(pandoc.Space()) end
-    foot:extend(held)
-  end
+  if held then add(held) end
   local files = {}
   for _, file in ipairs(c.files) do
     files[#files + 1] = ('tangled/%s/%s=%s'):format(chapter.name, file, chapter.pieces[file][1].id)
   end
-  local function id_of(other) return other and other.id or nil end
   local block = pandoc.CodeBlock(code, pandoc.Attr('', { 'chunk-code' }))
   return pandoc.Div(#foot > 0 and { block, pandoc.Plain(foot) } or { block },
     pandoc.Attr(c.id, { 'chunk' }, { { 'title', c.title }, { 'number', c.number }, { 'files', table.concat(files, ' ') },
-      { 'prev', id_of(c.pieces[c.index - 1]) or '' }, { 'next', id_of(c.pieces[c.index + 1]) or '' },
+      { 'prev', (c.pieces[c.index - 1] or {}).id or '' }, { 'next', (c.pieces[c.index + 1] or {}).id or '' },
       { 'anchors', table.concat(anchors, ' ') } }))
 end
 
@@ -316,9 +309,8 @@ local function cite(chapter, c)
       theirs = line
       citation.id = id
       if not works[id] then
-        local keys = {}
-        for key in pairs(works) do keys[#keys + 1] = key end
-        book.complain(chapter, line, ('book/references.bib has no entry %s; the nearest are %s'):format(id, near(id, keys)))
+        book.complain(chapter, line, ('book/references.bib has no entry %s; the nearest are %s'):format(id,
+          near(id, sorted(works))))
       end
       if not chapter.cited[id] then table.insert(chapter.cited, id) end
       chapter.cited[id] = true
@@ -490,17 +482,10 @@ local function new_page(name, title, intro, ...)
     blocks = pandoc.List { pandoc.Para(markdown(intro)), ... } }
 end
 
-local function sorted(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys, function(a, b) return a:lower() < b:lower() or a:lower() == b:lower() and a < b end)
-  return keys
-end
-
 -- entries: key -> { head, defined = links, used = links }
-local function index(entries, keys)
+local function index(entries)
   local items = {}
-  for i, key in ipairs(keys or sorted(entries)) do
+  for i, key in ipairs(sorted(entries)) do
     local e = entries[key]
     local line = pandoc.List { e.head }
     for _, part in ipairs { { 'defined', e.defined }, { 'used', e.used } } do
@@ -515,7 +500,7 @@ local function index(entries, keys)
 end
 
 local function back_pages()
-  local names, titles, terms, symbols, cited, keys = {}, {}, {}, {}, {}, {}
+  local names, titles, terms, symbols, letters, cited, keys = {}, {}, {}, {}, 0, {}, {}
   local function add(list, key, head, defined, used)
     list[key] = list[key] or { head = head, defined = {}, used = {} }
     table.insert(list[key].defined, defined)
@@ -528,10 +513,9 @@ local function back_pages()
         link(def.chunk.number, def.target, 'definition'), def.users)
     end
     for _, chunk in ipairs(c.chunks) do
-      local used = {}
-      if chunk.index == 1 then
-        for i, user in ipairs(chunk.users) do used[i] = link(user.number, c.page .. '#' .. user.id) end
-      end
+      local used = pandoc.List({ table.unpack(chunk.index == 1 and chunk.users or {}) }):map(function(user)
+        return link(user.number, c.page .. '#' .. user.id)
+      end)
       add(titles, chunk.title .. ' ' .. c.name, pandoc.Span({ pandoc.Str('⟨' .. chunk.title .. '⟩') },
         pandoc.Attr('', { 'chunk-title' })), link(chunk.number, c.page .. '#' .. chunk.id, 'definition'), used)
     end
@@ -540,7 +524,8 @@ local function back_pages()
       else
         local head = pandoc.List { t.symbol }
         if t.means then head:insert(pandoc.Space()) head:extend(t.means) end
-        add(symbols, #symbols + 1, pandoc.Span(head), t.place)
+        letters = letters + 1
+        add(symbols, ('%06d'):format(letters), pandoc.Span(head), t.place)
       end
     end
     for _, key in ipairs(c.cited) do
@@ -549,8 +534,6 @@ local function back_pages()
       table.insert(cited[key], link(c.number or c.title, c.page .. '#', 'citing'))
     end
   end
-  local order = {}
-  for i in ipairs(symbols) do order[i] = i end
   local who = pandoc.List()          -- who cites which work, for its entry
   for _, key in ipairs(sorted(cited)) do who:insert(pandoc.Div({ pandoc.Plain(joined(cited[key], ',')) }, pandoc.Attr('citing-' .. key))) end
   local works_page = new_page('bibliography', 'Bibliography', 'The works that the book cites, and the chapters that do.')
@@ -564,7 +547,7 @@ local function back_pages()
     new_page('identifiers', 'Index of identifiers', 'Every name that a chapter defines for its readers: '
       .. 'the chunk that defines it, and the chunks that use it.', index(names)),
     new_page('terms', 'Index of terms and notation', 'Where each term is defined, and what each letter means, '
-      .. 'by the section that says it.', heading(2, 'Notation', 'notation'), index(symbols, order),
+      .. 'by the section that says it.', heading(2, 'Notation', 'notation'), index(symbols),
       heading(2, 'Terms', 'terms'), index(terms)),
     book.suites.page(new_page, heading) }
 end
@@ -577,12 +560,8 @@ end
 
 -- An entry of the contents: a number, a title, a page.
 local function entry(number, title, target, current)
-  local content = pandoc.List(title)
-  if number then
-    content:insert(1, pandoc.Space())
-    content:insert(1, pandoc.Span({ pandoc.Str(number) }, pandoc.Attr('', { 'number' })))
-  end
-  return pandoc.Plain { pandoc.Link(content, target, '', pandoc.Attr('', {}, current and { { 'aria-current', 'page' } } or {})) }
+  return pandoc.Plain { pandoc.Link(number and common.numbered(number, title) or title, target, '',
+    pandoc.Attr('', {}, current and { { 'aria-current', 'page' } } or {})) }
 end
 
 local function contents(pages, here)
@@ -625,30 +604,19 @@ local function previews(chapter)
 end
 
 local function write_page(p, place, pages)
-  local meta = { name = pandoc.MetaString(p.name), page = pandoc.MetaString(p.page), pagetitle = pandoc.MetaString(p.title),
-    title = pandoc.MetaInlines(p.heading), contents = pandoc.MetaBlocks { contents(pages, p) } }
-  if p.number then meta.number = pandoc.MetaString(p.number) meta.label = pandoc.MetaString(label_of(p)) end
-  if p.page == 'index.html' then          -- with a list of the chapters, in ::: contents or at the end
+  local meta = { name = p.name, page = p.page, pagetitle = p.title, title = pandoc.MetaInlines(p.heading),
+    contents = pandoc.MetaBlocks { contents(pages, p) }, number = p.number, label = label_of(p) }
+  if p.page == 'index.html' then          -- with a list of the chapters, at its end or before its works
     local others = pages:filter(function(other) return other.chunks and other ~= p end)
-    local list, placed = contents(others), false
-    meta.front = pandoc.MetaString('yes')
-    list.classes = { 'chapters' }
-    p.blocks = p.blocks:walk { Div = function(d)
-      if d.classes[1] == 'contents' then
-        placed = true
-        return div({ list }, 'contents')
-      end
-    end }
     local at = #p.blocks + 1
     for i, b in ipairs(p.blocks) do if b.t == 'Header' and b.classes[1] == 'works' then at = i end end
-    if not placed then p.blocks:insert(at, div({ list }, 'contents')) end
+    p.blocks:insert(at, div({ contents(others) }, 'contents'))
+    meta.front = 'yes'
   end
-  if p.has_back then meta.back = pandoc.MetaString('yes') end
+  meta.back = p.has_back and 'yes' or nil
   if place then meta.previous, meta.next = turn(pages[place - 1], 'prev'), turn(pages[place + 1], 'next') end
-  local files = {}                 -- of the EPUB
-  for i, other in ipairs(pages) do files[i] = pandoc.MetaString(other.page) end
-  meta.pages = pandoc.MetaList(files)
-  common.update('build/weave/' .. p.name .. '.json', pandoc.write(pandoc.Pandoc(p.blocks, pandoc.Meta and pandoc.Meta(meta) or meta), 'json'))
+  meta.pages = pages:map(function(other) return other.page end)          -- of the EPUB
+  common.update('build/weave/' .. p.name .. '.json', pandoc.write(pandoc.Pandoc(p.blocks, meta), 'json'))
 end
 
 -- The search -------------------------------------------------------------------------------
@@ -713,7 +681,7 @@ return function(read)
   read_quoted()
   for _, chapter in ipairs(book.chapters) do
     for _, l in ipairs(chapter.labels) do
-      if labels[l.id] and labels[l.id].chapter ~= chapter then
+      if labels[l.id] then
         book.complain(chapter, l.line, ('{#%s} is defined in %s, too; ids are unique across the book: rename one')
           :format(l.id, labels[l.id].chapter.source))
       end

@@ -80,9 +80,9 @@ return function(book, link, joined)
   function M.held_by(chapter, chunk)
     local out, seen, count, held = pandoc.List(), {}, 0, nil
     for head, name in ('\n' .. chunk.code):gmatch('\n(%a[^;{}()=#\n]-)([%w_]+)%([^;{}]*%)%s*{') do
-      local found
+      local found = false
       for _, suite in ipairs(head:match('^static') and {} or of[chapter] and { of[chapter] } or all) do
-        for _, case in ipairs(found and {} or suite.ranked) do
+        for _, case in ipairs(suite.ranked) do
           if case.says[name] and not seen[case] then
             seen[case], count, held = true, count + 1, suite
             if count <= SHOWN then
@@ -90,9 +90,9 @@ return function(book, link, joined)
                 link('“' .. case.claim .. '”', suite.page .. '#' .. case.anchor) }
             end
           end
-          if case.says[name] then found = found or suite end
+          found = found or case.says[name]
         end
-        if found == suite then break end
+        if found then break end
       end
     end
     if not held then return nil end
