@@ -128,7 +128,7 @@ local function back(d)
   local ids, files = {}, {}
   for i, id in ipairs(common.ids_within(d)) do ids[i] = anchor(id) end
   for path in d.attributes.files:gmatch('%S+') do files[#files + 1] = '\\texttt{' .. tex_code(path) .. '}' end
-  return block(('\\par\\addvspace{5pt}\\noindent %s\\textbf{%s}: %s.\\par'):format(table.concat(ids), tex(d.attributes.title), table.concat(files, ', ')))
+  return block(('\\par\\addvspace{5pt}{\\raggedright\\noindent %s\\textbf{%s}: %s.\\par}'):format(table.concat(ids), tex(d.attributes.title), table.concat(files, ', ')))
 end
 
 local divs = {

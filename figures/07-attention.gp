@@ -18,7 +18,7 @@ set multiplot layout 1,2
 do for [head = 0:1] {
     set title sprintf("head %d", head)
     set ylabel head ? " " : "token"
-    plot heads using ($1 == head ? $3 : NaN):2:(0.48):(0.48):4 \
+    plot heads using ($1 == head && $4 > 0.005 ? $3 : NaN):2:(0.48):(0.48):4 \
          with boxxyerror palette
 }
 unset multiplot
