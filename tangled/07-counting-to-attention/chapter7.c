@@ -133,7 +133,6 @@ static int prepare(void)
     count = room(symbols * symbols, sizeof *count);
     for (size_t i = UNIFORM; i <= LEARNED; i++)
         table[i] = matrix_new(symbols, symbols);
-    climb_tables();
     return 0;
 }
 
@@ -150,15 +149,15 @@ static struct gpt_options options_of(int moe)
     return o;
 }
 
+static const char *const domains[] = {"names", "sums", "code"};
 static struct rung *pupil; /* NULL: no exams on the way */
 static void add_rows(const struct rung *r, uint64_t step)
 {
-    static const char *const names[] = {"names", "sums", "code"};
     char name[RESULTS_NAME];
     snprintf(name, sizeof name, "%s", r->name);
     if (r == &rung[MOE]) snprintf(name, sizeof name, "moe%zu", top_k);
     for (size_t d = 0; d < TEXT_DOMAINS; d++)
-        results_add(&results, name, seed, step, names[d],
+        results_add(&results, name, seed, step, domains[d],
                     r->held.domain[d]);
     results_add(&results, name, seed, step, "all", r->held.all);
     if (step != steps) return;
@@ -255,6 +254,7 @@ static void print_ladder(FILE *out)
 static void print_rows(FILE *out)
 {
     pupil = rung;
+    climb_tables();
     climb_all();
     for (size_t i = 0; i < RUNGS; i++) {
         struct rung *r = &rung[i];
@@ -300,7 +300,7 @@ static void print_summary(FILE *out)
 
 static void print_run(FILE *out)
 {
-    static const char *const domains[] = {"names", "sums", "code"};
+    climb_tables();
     climb_all();
     fprintf(out, "From counting to attention, V = %zu\n", symbols);
     print_part(out, "The corpus");
@@ -343,6 +343,7 @@ static double sums_floor(void)
 
 static void print_values(FILE *out)
 {
+    climb_tables();
     uint64_t pairs = 0, never = 0;
     struct gpt_options dense = options_of(0), moe = options_of(1);
     uint64_t attention = attention_flops(WIDTH, WINDOW);
@@ -396,6 +397,7 @@ static void print_values(FILE *out)
 
 static void print_descent(FILE *out)
 {
+    climb_tables();
     fprintf(out, "# step\tplain\tadamw\n");
     for (size_t i = 0; i <= DESCENT; i += 1 + i / 20)
         fprintf(out, "%zu\t%.6g\t%.6g\n", i, loss_bits(gap[0][i]),
