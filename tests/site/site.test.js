@@ -63,6 +63,13 @@ test('the HTML is valid', () => {
   assert.equal(run.status, 0)
 })
 
+// The checker knows MathML 3, where a bare number was a factor; browsers know MathML Core.
+test('sizes in formulas have units', () => {
+  const sizes = pages.flatMap((name) => [...html(name).matchAll(/\s(?:min|max)size="([^"]*)"/g)].map((m) => `${name}: ${m[1]}`))
+  assert.ok(sizes.length > 0)
+  assert.deepEqual(sizes.filter((size) => !/\d(%|r?em|px)$/.test(size)), [])
+})
+
 test('ids are unique on each page', () => {
   for (const name of pages) {
     const ids = [...html(name).matchAll(/\sid="([^"]*)"/g)].map((m) => m[1])
