@@ -77,7 +77,8 @@ folders = $(1:%=-I$(tangled)/%)
 
 flags := -std=c11 -ffp-contract=off \
     -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla
-sanitizers := $(CFLAGS) -fno-omit-frame-pointer \
+# At -O1 they are compiled in half the time, and run as fast.
+sanitizers := $(CFLAGS) -O1 -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 ifeq ($(FLAVOR),strict)
   flags += $(CFLAGS) -Werror

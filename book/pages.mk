@@ -82,12 +82,14 @@ build/weave/list: always
 	@$(call keep,$@)
 $(STEMS:%=build/quoted/%.runs.stamp): build/quoted/%.runs.stamp: chapters/%.nw $(READER) build/weave/list
 	@CHAPTERS=$< RUNS=yes $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
-build/quoted/%.runs: build/quoted/%.runs.stamp
-	@:
 build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list $(SUITE_FILES) $(READER) book/resolve.lua \
     book/suites.lua book/references.bib
 	@CHAPTERS='$(STEMS:%=chapters/%.nw)' $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
-$(DOCUMENTS:%=build/weave/%.json) build/weave/search.js: build/weave/read.stamp
+READ := $(DOCUMENTS:%=build/weave/%.json) build/weave/search.js
+KEPT := $(STEMS:%=build/quoted/%.runs) $(QUOTED) $(DRAWN:%=build/figures/%.data)
+$(READ): build/weave/read.stamp
+$(KEPT): %: %.stamp
+$(READ) $(KEPT):
 	@:
 
 ## make quoted: run every command that the pages quote
@@ -96,7 +98,7 @@ quoted:
 
 # Of what programs say, tests/values/ has what the pages quote: of values, those that are named.
 define quote
-build/quoted/$1.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1) \
+build/quoted/$1.txt.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1) \
     $(wildcard figures/data/$(firstword $(subst -, ,$1))-*.tsv) book/measured
 	@{ cat $$<; $(foreach f,$(call figures_of,$1),sed -n 's/^[#/ ]*data: *\(.*\)/$(subst /,\/,$(call script,$f)):1	\1	*/p' \
 	    $(call script,$f);) } >build/quoted/$1.all
@@ -110,8 +112,6 @@ build/quoted/$1.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(
 	@awk -F '\t' 'FNR == NR { want[$$$$2 FS $$$$3] = 1; next } sub(/^\$$$$ /, "") { print "$$$$ " $$$$0; run = $$$$0; next } \
 	    want[run FS "*"] || want[run FS $$$$1]' build/quoted/$1.all build/quoted/$1.txt >build/quoted/$1.values
 	@touch $$@
-build/quoted/$1.txt: build/quoted/$1.stamp
-	@:
 endef
 $(foreach s,$(STEMS),$(eval $(call quote,$s)))
 
@@ -141,8 +141,6 @@ build/figures/$1.data.stamp: $(call script,$1) build/quoted/$2.txt
 	awk -v run="$$$$ $$$$run" '$$$$0 == run { on = 1; next } /^\$$$$ / { on = 0 } on' build/quoted/$2.txt >build/figures/$1.data.new
 	@$$(call keep,build/figures/$1.data)
 	@touch $$@
-build/figures/$1.data: build/figures/$1.data.stamp
-	@:
 build/figures/$1.svg build/figures/$1.pdf build/figures/$1.narrow.svg: $(call script,$1) build/figures/$1.data
 endef
 $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s))))
