@@ -62,11 +62,12 @@ export TANGLED_IN := $(CURDIR)
 units := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tangled/*/*)))))
 chapters := $(filter 0% 1% 2%,$(units))
 appendices := $(filter-out $(chapters),$(units))
-number = $(patsubst 0%,%,$(firstword $(subst -, ,$1)))
-numbers := $(foreach unit,$(chapters),$(call number,$(unit)))
+# A long chapter is parts, 07a-... and 07b-...: one number, one program, in the last.
+number = $(patsubst 0%,%,$(patsubst %a,%,$(patsubst %b,%,$(firstword $(subst -, ,$1)))))
+sources = $(foreach unit,$1,$(sort $(notdir $(wildcard tangled/$(unit)/*.c))))
+numbers := $(patsubst chapter%.c,%,$(filter chapter%.c,$(call sources,$(chapters))))
 programs := $(numbers:%=$(BUILD)/chapter%)
 
-sources = $(foreach unit,$1,$(sort $(notdir $(wildcard tangled/$(unit)/*.c))))
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
 mains := %/predict.o %/page.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
 modules = $(filter-out $(mains),$(call objects,$(units)))
@@ -201,8 +202,7 @@ $(library): $(modules) $(BUILD)/settings
 	@echo "  ar      $@"; rm -f $@; $(AR) rc $@ $(modules)
 $(programs): $(BUILD)/chapter%: $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
-$(foreach unit,$(chapters),$(eval $(BUILD)/chapter$(call number,$(unit)): \
-    $(filter %/chapter$(call number,$(unit)).o %/lessons$(call number,$(unit)).o,$(call objects,$(unit)))))
+$(foreach n,$(numbers),$(eval $(BUILD)/chapter$n: $(filter %/chapter$n.o %/lessons$n.o,$(call objects,$(chapters)))))
 $(BUILD)/predict: $(filter %/predict.o,$(call objects,$(appendices))) $(lessons) $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
 # What it makes is in the library, so it is linked with one that lacks it.
@@ -297,10 +297,10 @@ measure7:
 	    for run in dense moe 'moe --top-k 2'; do \
 	        build/fast/chapter7 --data rows --steps 1500 --seed $$seed --model $$run || exit 1; \
 	    done; \
-	done >build/07-runs.tsv
-	@build/fast/chapter7 --data summary <build/07-runs.tsv >build/07-ladder.tsv
-	@build/fast/chapter7 --data attention --steps 1500 --model dense --prompt 12+07=910 >build/07-attention.tsv
-	@echo "The tables are build/07-runs.tsv, build/07-ladder.tsv and build/07-attention.tsv."
+	done >build/07b-runs.tsv
+	@build/fast/chapter7 --data summary <build/07b-runs.tsv >build/07b-ladder.tsv
+	@build/fast/chapter7 --data attention --steps 1500 --model dense --prompt 12+07=910 >build/07b-attention.tsv
+	@echo "The tables are build/07b-runs.tsv, build/07b-ladder.tsv and build/07b-attention.tsv."
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000

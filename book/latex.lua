@@ -192,8 +192,10 @@ local function chapter_head(meta)
   local number = meta.number and pandoc.utils.stringify(meta.number)
   local top = '}' .. anchor('')
   if number then
-    return pandoc.Plain(around(('\\setcounter{chapter}{%d}\\chapter{'):format(
-      tonumber(number) and tonumber(number) - 1 or number:byte() - 65), meta.title, top))
+    local count, part = number:match('^(%d+)(%l*)$')
+    return pandoc.Plain(around(('\\setcounter{chapter}{%d}%s\\chapter{'):format(count and count - 1 or number:byte() - 65,
+      count and ('\\renewcommand\\thechapter{\\arabic{chapter}%s}\\renewcommand\\theHchapter{\\thechapter}'):format(part)
+      or ''), meta.title, top))
   end
   local out = around('\\chapter*{', meta.title, top .. '\\addcontentsline{toc}{chapter}{')
   out:extend(around('', meta.title, '}\\markboth{'))

@@ -7,9 +7,9 @@
 # A step keeps its file, time stamp too, when its text has not changed: the rule for
 # X.stamp does the work, and X hangs on X.stamp with a recipe of `:`.
 
-STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9][0-9]-*.nw)) $(sort $(wildcard chapters/[A-Z]-*.nw)))
-DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9][0-9]-*.gp figures/[0-9][0-9]-*.dot))))
-SUITE_FILES := $(wildcard $(foreach s,$(STEMS),tests/test_chapter$(call number,$s).c))
+STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9]*.nw)) $(sort $(wildcard chapters/[A-Z]-*.nw)))
+DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9]*.gp figures/[0-9]*.dot))))
+SUITE_FILES := $(wildcard $(sort $(foreach s,$(STEMS),tests/test_chapter$(call number,$s).c)))
 INDEXES := chunks identifiers terms
 DOCUMENTS := $(STEMS) bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
 PRINTED := $(STEMS) bibliography $(INDEXES)
@@ -147,8 +147,8 @@ $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s)
 
 # The narrow ones are for phones: as large in their letters, downward in place of to the right.
 plot = gnuplot -e "$(if $(findstring narrow,$@),narrow = 1;) set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
-GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9][0-9]-*.gp))
-DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9][0-9]-*.dot))
+GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9]*.gp))
+DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9]*.dot))
 $(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp
 $(GP:%=%.narrow.svg):
 	@$(call plot,svg size 400$(,)330 dynamic font 'sans-serif$(,)13')

@@ -32,7 +32,7 @@ end
 -- {{1:name ARGS|format}} or {{measured TABLE name|format}}: kind, run, name, format.
 local function value_of(chapter, inner, line)
   local kind, rest = 'v', inner
-  local number = chapter.number or '0'
+  local number = chapter.program or '0'
   if rest:sub(1, 1) == '=' then kind, rest = 'p', rest:sub(2) end
   local other, after = rest:match('^(%d+):(.*)$')
   if other then number, rest = other, after end
@@ -134,7 +134,8 @@ local function read_noweb(sources)
     if word == 'file' then
       local name = rest:match('([^/]+)%.nw$') or rest
       local number = name:match('^0*(%w+)-')
-      chapter = { source = rest, name = name, number = number ~= '' and number ~= '0' and number or nil, prose = {},
+      number = number ~= '' and number ~= '0' and number or nil
+      chapter = { source = rest, name = name, number = number, program = number and number:match('^%d+') or number, prose = {},
         page = name:match('^00%-') and 'index.html' or name .. '.html', chunks = {}, runs = {}, lines = {} }
       table.insert(book.chapters, chapter)
       line, chunk, text, quote = 1, nil, {}, nil

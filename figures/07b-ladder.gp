@@ -1,4 +1,4 @@
-# The ladder by domain: figures/data/07-ladder.tsv, measured once, as its first lines say.
+# The ladder by domain: figures/data/07b-ladder.tsv, measured once, as its first lines say.
 set ylabel "bits a character, held out"
 set yrange [0:7]
 set xrange [-0.6:6.6]
@@ -7,7 +7,7 @@ set style histogram clustered gap 1
 set boxwidth 0.9
 set key top right horizontal maxrows 1
 set xtics noenhanced
-ladder = "figures/data/07-ladder.tsv"
+ladder = "figures/data/07b-ladder.tsv"
 plot ladder using 8:xticlabels(1) linetype 1 title "names", \
      ladder using 10 linetype 2 title "sums", \
      ladder using 12 linetype 3 title "code"

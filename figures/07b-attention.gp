@@ -1,4 +1,4 @@
-# Two heads of the first block on one sum: figures/data/07-attention.tsv, measured once.
+# Two heads of the first block on one sum: figures/data/07b-attention.tsv, measured once.
 set size ratio -1
 set xrange [-0.5:8.5]
 set yrange [8.5:-0.5]
@@ -12,7 +12,7 @@ set xlabel "looks at"
 array text[9] = ["1", "2", "+", "0", "7", "=", "9", "1", "0"]
 set for [i = 1:9] xtics add (text[i] i - 1)
 set for [i = 1:9] ytics add (text[i] i - 1)
-heads = "figures/data/07-attention.tsv"
+heads = "figures/data/07b-attention.tsv"
 set style fill solid 1 noborder
 set multiplot layout 1,2
 do for [head = 0:1] {
