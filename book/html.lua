@@ -3,7 +3,7 @@
 
 local common = dofile('book/common.lua')
 local EPUB = FORMAT == 'json'
-local page, files, entry, has_back, verifies
+local page, files, entry, has_back, verifies, previewing
 local answers = pandoc.List()      -- of the EPUB's lessons
 
 local function html(text)
@@ -187,7 +187,13 @@ local function figure(d)
   local path = 'build/figures/' .. a.file
   local drawn = svg(path .. '.svg', d.identifier, a.alt, 'wide')
   if not EPUB then drawn = drawn .. svg(path .. '.narrow.svg', d.identifier .. '-narrow', a.alt, 'narrow') end
-  return { block(('<figure id="%s">\n<div class="picture">%s</div>'):format(d.identifier, drawn)),
+  local moves = ''                 -- book/live.js begins with what the C says first
+  if a.live and verifies and not previewing then
+    local lines = common.slurp(path .. '.data') or ''
+    assert(lines:match('^figure\t' .. a.live .. '\n'), path .. ': its data are not those of build/live ' .. a.live)
+    moves = (' data-live="%s" data-lines="%s"'):format(a.live, html(lines))
+  end
+  return { block(('<figure id="%s"%s>\n<div class="picture">%s</div>'):format(d.identifier, moves, drawn)),
     pandoc.Plain(around(('<figcaption><span class="label">Figure %s.</span> '):format(a.number), d.content[1].content,
       '</figcaption></figure>')) }
 end
@@ -287,11 +293,13 @@ end
 
 divs.previews = function(d)          -- pandoc asks nobody about blocks that come in a list
   local out = pandoc.List()
+  previewing = true
   for _, shown in ipairs(EPUB and {} or d.content) do
     local inner = shown.content[1]
     local made = divs[inner.classes[1]](inner)
     out:extend(framed('<template data-of="' .. shown.attributes.of .. '">', made.t and { made } or made, '</template>'))
   end
+  previewing = false
   return out
 end
 
