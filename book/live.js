@@ -30,7 +30,7 @@ const shapes = {
   },
   text: ([x, y, anchor, text]) => [shape('text', { x, y, 'text-anchor': anchors[anchor] }, text)],
   line: ([color, dashed, ...at]) => [shape('polyline', { points: at.join(' '), class: `e${color}` + (+dashed ? ' dashed' : '') })],
-  dot: ([x, y, color]) => [shape('circle', { cx: x, cy: y, r: 0.45, class: `e${color}` })],
+  dot: ([x, y]) => [shape('circle', { cx: x, cy: y, r: 0.45 })],
 }
 
 // The handles -------------------------------------------------------------------

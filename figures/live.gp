@@ -27,7 +27,7 @@ shapes = "of('box', '$7 > 0') using @box:(tone($6, $7)) with boxxyerror linecolo
     . "of('box', '$7 == -2') using ($2 + $4 / 2):($3 + $5 / 2):(color($6)) with points pointtype 2 pointsize 1.4 linecolor rgbcolor variable, " \
     . "lines(0) using 1:2:(color($3)) with lines linecolor rgbcolor variable linewidth 2, " \
     . "lines(1) using 1:2:(color($3)) with lines linecolor rgbcolor variable linewidth 1 dashtype 3, " \
-    . "of('dot', 1) using 2:3:(color($4)) with points pointtype 7 pointsize 1 linecolor rgbcolor variable, " \
+    . "of('dot', 1) using 2:3 with points pointtype 7 pointsize 1 linecolor rgb 'black', " \
     . "of('box', 1) using ($2 + $4 / 2):($3 + $5 / 2):8 with labels noenhanced, " \
     . "of('text', '$4 < 0') using 2:3:5 with labels left noenhanced, " \
     . "of('text', '$4 == 0') using 2:3:5 with labels center noenhanced, " \

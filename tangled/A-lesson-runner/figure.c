@@ -122,9 +122,9 @@ void figure_line(struct figure *f, size_t color, int dashed,
     fputc('\n', f->out);
 }
 
-void figure_dot(struct figure *f, double x, double y, size_t color)
+void figure_dot(struct figure *f, double x, double y)
 {
-    fprintf(f->out, "dot\t%.4g\t%.4g\t%zu\n", x, y, color);
+    fprintf(f->out, "dot\t%.4g\t%.4g\n", x, y);
 }
 
 int figure_show(FILE *out, const struct figure_live *const *tables,

@@ -49,7 +49,7 @@ void figure_text(struct figure *f, double x, double y,
                  enum figure_anchor anchor, const char *format, ...);
 void figure_line(struct figure *f, size_t color, int dashed,
                  size_t points, const double *xy);
-void figure_dot(struct figure *f, double x, double y, size_t color);
+void figure_dot(struct figure *f, double x, double y);
 /* What the figure says in words; several make one text. */
 void figure_say(struct figure *f, const char *format, ...);
 #endif
