@@ -54,13 +54,14 @@ const kinds = {
     }
   },
   choice(id, moved) {
-    const legend = make('legend'), box = make('fieldset', { class: 'choice' }, legend)
+    const legend = make('legend'), box = make('fieldset', {}, legend)
     let options = []
     return {
       box,
       get value() { return options.findIndex(({ input }) => input.checked) },
       show([title, value, shut, ...texts]) {
         legend.textContent = title
+        box.className = title.length < 3 ? 'choice brief' : 'choice'
         if (options.length !== texts.length) {
           for (const { label } of options) label.remove()
           options = texts.map((_, i) => {
@@ -118,12 +119,13 @@ const kinds = {
       },
     }
   },
+  // The first handle, if there is one; the others begin anew with it.
   again(id, moved) {
     const button = make('button', { type: 'button' })
     let times = 0
-    button.addEventListener('click', () => { times++; moved() })
+    button.addEventListener('click', () => moved(1 + times))
     return {
-      box: make('div', { class: 'buttons' }, button),
+      box: make('div', { class: 'buttons again' }, button),
       get value() { return times },
       show([title, value]) { times = +value; button.textContent = title },
     }
@@ -153,7 +155,7 @@ function figure(element) {
       else if (shapes[kind]) shown.push(...shapes[kind](fields))
       else if (kinds[kind]) {
         if (!handles[at]) {
-          handles[at] = kinds[kind](`${element.id}-${at}`, moved)
+          handles[at] = kinds[kind](`${element.id}-${at}`, (only) => moved(Number.isInteger(only) ? only : undefined))
           row.append(handles[at].box)
         }
         handles[at++].show(fields)
@@ -190,7 +192,7 @@ function figure(element) {
     } catch (error) { failed(error) }
     busy = false
   }
-  const moved = () => ask([name, ...handles.map(({ value }) => value)].join(' '))
+  const moved = (only) => ask([name, ...only === undefined ? handles.map(({ value }) => value) : [only]].join(' '))
   back.addEventListener('click', () => {
     for (const handle of handles) handle.stop?.()
     ask(name)
