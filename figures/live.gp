@@ -24,7 +24,8 @@ box = "($2 + $4 / 2):($3 + $5 / 2):($4 / 2):($5 / 2)"
 shapes = "of('box', '$7 > 0') using @box:(tone($6, $7)) with boxxyerror linecolor rgbcolor variable fillstyle solid 1 noborder, " \
     . "of('box', '$7 != -1') using @box:(color($6)) with boxxyerror linewidth 1 linecolor rgbcolor variable fillstyle empty border, " \
     . "of('box', '$7 == -1') using @box:(color($6)) with boxxyerror linewidth 1 dashtype 3 linecolor rgbcolor variable fillstyle empty border, " \
-    . "of('box', '$7 == -2') using ($2 + $4 / 2):($3 + $5 / 2):(color($6)) with points pointtype 2 pointsize 1.4 linecolor rgbcolor variable, " \
+    . "of('box', '$7 == -2') using 2:3:4:5:(tone($6, 60)) with vectors nohead linewidth 1 linecolor rgbcolor variable, " \
+    . "of('box', '$7 == -2') using 2:($3 + $5):4:(-$5):(tone($6, 60)) with vectors nohead linewidth 1 linecolor rgbcolor variable, " \
     . "lines(0) using 1:2:(color($3)) with lines linecolor rgbcolor variable linewidth 2, " \
     . "lines(1) using 1:2:(color($3)) with lines linecolor rgbcolor variable linewidth 1 dashtype 3, " \
     . "of('dot', 1) using 2:3 with points pointtype 7 pointsize 1 linecolor rgb 'black', " \

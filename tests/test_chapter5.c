@@ -777,11 +777,50 @@ static void figure_contest(void)
     free(lines), free(words);
 }
 
+/* At every step what is drawn, what is said and what the loads are agree; whatever the order, as many are dropped. */
+static void figure_walk(void)
+{
+    extern const struct figure_live live5[];
+    struct random r = check_random();
+    check_figure(live5, "walk", 4, 300);
+    for (int round = 0; round < 100; round++) {
+        double factor = (double)(1 + random_below(&r, 8)) / 4, hot = (double)(25 + 5 * random_below(&r, 10));
+        size_t slots = capacity_slots(factor, 12, 2, 4), finally[ORDERS], partly = random_below(&r, 25);
+        for (size_t order = 0; order < ORDERS; order++)
+            for (size_t steps = partly; ; steps = 24) {
+                char *lines = figure_lines(live5, "walk %g %g %zu %zu", factor, hot, order, steps);
+                char *words = figure_words(lines), counted[80];
+                size_t kept[4] = {0}, refused[4] = {0}, empty[4] = {0}, waiting = 0, dropped = 0, left = 0;
+                const char *box;
+                for (size_t i = 0; (box = figure_line_of(lines, "box", i)); i++) {
+                    size_t e = (size_t)figure_field(box, 4) - 1;
+                    int tone = (int)figure_field(box, 5);
+                    if (figure_field(box, 1) < 7) waiting += tone == FIGURE_FULL;
+                    else (tone == FIGURE_FULL ? kept : tone == FIGURE_EMPTY ? empty : refused)[e]++;
+                }
+                for (size_t e = 0; e < 4; e++) {
+                    CU_ASSERT_EQUAL(kept[e] + empty[e], slots);
+                    CU_ASSERT(!refused[e] || !empty[e]); /* by loads: n - C or C - n */
+                    dropped += refused[e], left += empty[e];
+                }
+                CU_ASSERT_EQUAL(waiting, 24 - steps);
+                CU_ASSERT_EQUAL(4 * slots - left + dropped, steps);
+                snprintf(counted, sizeof counted, "Of %zu choices %zu dropped; of %zu slots %zu empty.", steps, dropped, 4 * slots, left);
+                CU_ASSERT(strstr(words, counted) != NULL);
+                free(lines), free(words);
+                finally[order] = dropped;
+                if (steps == 24) break;
+            }
+        for (size_t order = 1; order < ORDERS; order++) CU_ASSERT_EQUAL(finally[order], finally[0]);
+    }
+}
+
 SUITE(5) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
     check_case("the best assignment is the best of all there are", best_assignment); /* assign_best */
     check_case("the best assignment drops nobody, and no router scores more", contests);
+    check_case("the figure of the walk counts drops and waste as they are", figure_walk);
     check_case("the figure of the contest says what its placements score", figure_contest);
     check_case("slots are rounded up, exactly", slots);
     check_case("drops and waste, counted two ways", sums);

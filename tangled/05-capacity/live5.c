@@ -84,4 +84,122 @@ static void router(struct figure *f)
     say_places(f, &c, &you, shown != 0);
 }
 
-const struct figure_live live5[] = {{"router", router}, {0}};
+enum { WALK_TOKENS = 12, WALK_K = 2, WALK = WALK_TOKENS * WALK_K };
+struct walk { struct skew s; size_t done, seen[E], refused[E]; };
+
+static void walk_to(struct walk *w)
+{
+    const struct capacity *c = &w->s.capacity;
+    for (size_t i = 0; i < w->done; i++) {
+        size_t choice = c->line[i].choice;
+        size_t e = w->s.routes.expert[choice];
+        w->seen[e]++;
+        w->refused[e] += c->slot[choice] == CAPACITY_DROPPED;
+    }
+}
+
+static size_t sum(const size_t *of)
+{
+    size_t all = 0;
+    for (size_t e = 0; e < E; e++) all += of[e];
+    return all;
+}
+
+static void draw_choice(struct figure *f, const struct walk *w,
+                        size_t i, struct figure_box box, int tone)
+{
+    size_t choice = w->s.capacity.line[i].choice;
+    figure_draw(f, box, w->s.routes.expert[choice] + 1, tone, "%c%zu",
+                (char)('a' + choice / WALK_K), choice % WALK_K + 1);
+}
+
+static void draw_line(struct figure *f, const struct walk *w)
+{
+    for (size_t i = 0; i < WALK; i++) {
+        struct figure_box box = {0.5 + 2.92 * (double)(i % 12),
+                                 0.9 + 2.9 * (double)(i / 12), 2.7, 2};
+        draw_choice(f, w, i, box,
+                    i < w->done ? FIGURE_LIGHT : FIGURE_FULL);
+        if (i + 1 == w->done)
+            figure_dot(f, box.x + box.width / 2, box.y - 0.45);
+    }
+}
+
+static void draw_slots(struct figure *f, const struct walk *w)
+{
+    const struct capacity *c = &w->s.capacity;
+    size_t most = c->slots;
+    for (size_t e = 0; e < E; e++)
+        if (w->s.wanted[e] > most) most = w->s.wanted[e];
+    double wide = 34 / ((double)most + 0.5);
+    if (wide > 2.7) wide = 2.7;
+    double bar = 1.5 + wide * (double)c->slots + 0.15;
+    for (size_t e = 0; e < E; e++) {
+        double y = 7.4 + 2.7 * (double)e;
+        size_t beyond = c->slots;
+        figure_text(f, 0.5, y + 1, FIGURE_LEFT, "%zu", e);
+        for (size_t i = w->seen[e] - w->refused[e]; i < c->slots; i++)
+            figure_draw(f, (struct figure_box){1.5 + wide * (double)i,
+                        y, 0.92 * wide, 2}, e + 1, FIGURE_EMPTY, "");
+        for (size_t i = 0; i < w->done; i++) {
+            size_t choice = c->line[i].choice, at = c->slot[choice];
+            struct figure_box box = {1.5, y, 0.92 * wide, 2};
+            if (w->s.routes.expert[choice] != e) continue;
+            int refused = at == CAPACITY_DROPPED;
+            box.x += wide * (double)(refused ? beyond++ : at)
+                   + (refused ? 0.4 * wide : 0);
+            draw_choice(f, w, i, box,
+                        refused ? FIGURE_CROSSED : FIGURE_FULL);
+        }
+    }
+    figure_line(f, FIGURE_GRAY, 0, 2,
+                (double[]){bar, 7, bar, 7.4 + 2.7 * E});
+}
+
+static void say_walk(struct figure *f, const struct walk *w)
+{
+    const struct capacity *c = &w->s.capacity;
+    size_t dropped = sum(w->refused), all = E * c->slots;
+    size_t empty = all - (w->done - dropped);
+    if (w->done) {
+        size_t choice = c->line[w->done - 1].choice;
+        int refused = c->slot[choice] == CAPACITY_DROPPED;
+        figure_say(f, "%s choice of token %c: expert %zu %s.",
+                   choice % WALK_K ? "Second" : "First",
+                   (char)('a' + choice / WALK_K),
+                   w->s.routes.expert[choice], refused
+                   ? "is full, dropped" : "has a slot");
+    }
+    figure_say(f, "Of %zu choices %zu dropped; of %zu slots %zu empty.",
+               w->done, dropped, all, empty);
+    figure_text(f, 1.5, 19.2, FIGURE_LEFT, "dropped %zu of %zu",
+                dropped, w->done);
+    figure_text(f, 35.5, 19.2, FIGURE_RIGHT, "empty %zu of %zu slots",
+                empty, all);
+}
+
+static void walk(struct figure *f)
+{
+    static const char *const orders[] = {"position", "tokens",
+        "probability", "gate", NULL};
+    struct random r = random_seeded(LESSON_BOOK_SEED);
+    struct walk w = {skew_new(WALK_TOKENS, E, WALK_K), 0, {0}, {0}};
+    double cf = figure_range(f, "capacity factor", "%.2f", 0.25, 2,
+                             0.25, 1);
+    double hot = figure_range(f, "expert 0's share", "%.0f%%", 25, 70,
+                              5, 55);
+    size_t order = figure_choice(f, "served by", orders, 0);
+    w.done = figure_steps(f, "choices served", WALK, WALK);
+    double rest = (100 - hot) / (E - 1);
+    skew_draw(&w.s, (double[E]){hot, rest, rest, rest}, 0, &r);
+    skew_fill(&w.s, GATE_RENORM, cf, (enum capacity_order)order);
+    walk_to(&w);
+    figure_height(f, 20);
+    draw_line(f, &w);
+    draw_slots(f, &w);
+    say_walk(f, &w);
+    skew_free(&w.s);
+}
+
+const struct figure_live live5[] = {
+    {"router", router}, {"walk", walk}, {0}};
