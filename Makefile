@@ -69,7 +69,7 @@ numbers := $(patsubst chapter%.c,%,$(filter chapter%.c,$(call sources,$(chapters
 programs := $(numbers:%=$(BUILD)/chapter%)
 
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
-mains := %/predict.o %/page.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
+mains := %/predict.o %/page.o %/live.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
 modules = $(filter-out $(mains),$(call objects,$(units)))
 library = $(BUILD)/lib.a
 lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
@@ -132,7 +132,7 @@ chapter%:
 
 ## make programs: build all chapters' programs
 .PHONY: programs
-programs: $(programs) $(BUILD)/predict
+programs: $(programs) $(BUILD)/predict $(BUILD)/live
 
 ## make predict3: predict, then verify chapter 3; make predict LESSON=3.2: just one
 predict = @$(BUILD)/predict $1 $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
@@ -182,6 +182,10 @@ endif
 $(BUILD)/lessons.inc: $(BUILD)/settings
 	@for n in $(patsubst lessons%.c,%,$(filter lessons%.c,$(call sources,$(chapters)))); do \
 	    echo "LESSONS($$n)"; done >$@
+# And its figures that move, for build/live.
+$(BUILD)/live.inc: $(BUILD)/settings
+	@for n in $(patsubst live%.c,%,$(filter live%.c,$(filter-out live.c,$(call sources,$(units))))); do \
+	    echo "LIVE($$n)"; done >$@
 
 compile = @echo "  cc      $@"; mkdir -p $(@D); \
     $(CC) $(flags) -MMD -MP -I$(BUILD) -I$(plain)
@@ -205,12 +209,15 @@ $(programs): $(BUILD)/chapter%: $(library) $(BUILD)/settings
 $(foreach n,$(numbers),$(eval $(BUILD)/chapter$n: $(filter %/chapter$n.o %/lessons$n.o,$(call objects,$(chapters)))))
 $(BUILD)/predict: $(filter %/predict.o,$(call objects,$(appendices))) $(lessons) $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
+$(BUILD)/live: $(filter %/live.o,$(call objects,$(appendices))) $(library) $(BUILD)/settings
+	$(link) $(libraries) -lm
 # What it makes is in the library, so it is linked with one that lacks it.
 $(BUILD)/untrained.a: $(filter-out %/trained.o,$(modules)) $(BUILD)/settings
 	@rm -f $@; $(AR) rc $@ $(filter %.o,$^)
 $(BUILD)/vectors: $(filter %/vectors.o,$(call objects,$(appendices))) $(BUILD)/untrained.a $(BUILD)/settings
 	$(link) $(libraries) -lm
 $(filter %/predict.o,$(call objects,$(appendices))): | $(BUILD)/lessons.inc
+$(filter %/live.o,$(call objects,$(appendices))): | $(BUILD)/live.inc
 $(filter %/trained.o,$(modules)): | $(plain)/charlm.inc
 -include $(wildcard $(BUILD)/obj/*/*.d)
 

@@ -90,6 +90,11 @@ async function load() {
       input(utf8.to.encode(lines))
       return text(c.page_progress(columns))
     },
+    // A figure's lines, from its name and its handles' numbers.
+    live(line) {
+      input(utf8.to.encode(line))
+      return text(c.page_live())
+    },
   }
 }
 

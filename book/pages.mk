@@ -33,7 +33,7 @@ publish = cmp -s $1 $2 || { cp $1 $2.new && mv $2.new $2 && echo "  $3 $2"; }
 figures_of = $(filter $(firstword $(subst -, ,$1))-%,$(DRAWN))
 script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
 programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter $(firstword $(sort $u $1)),$u),\
-    $(BUILD)/chapter$(call number,$u))) $(if $(filter A-%,$1),$(BUILD)/predict)
+    $(BUILD)/chapter$(call number,$u))) $(if $(filter A-%,$1),$(BUILD)/predict) $(if $(wildcard $(tangled)/$1/live[0-9]*.c),$(BUILD)/live)
 in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 sub = +@$(MAKE) --no-print-directory $(in_parallel)
 
@@ -61,7 +61,7 @@ build/html/book.js: book/book.js
 build/html/search.js: build/weave/search.js
 build/html/book.js build/html/search.js:
 	@mkdir -p $(@D) && cp $< $@
-build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css book/cards.css
+build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css book/cards.css book/live.css
 	@mkdir -p $(@D) && cat $^ >$@
 define font
 build/html/$(basename $(notdir $1)).woff2: $1
@@ -149,7 +149,7 @@ $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s)
 plot = gnuplot -e "$(if $(findstring narrow,$@),narrow = 1;) set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
 GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9]*.gp))
 DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9]*.dot))
-$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp
+$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp figures/live.gp
 $(GP:%=%.narrow.svg):
 	@$(call plot,svg size 400$(,)330 dynamic font 'sans-serif$(,)13')
 $(GP:%=%.svg):

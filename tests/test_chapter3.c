@@ -4,6 +4,7 @@
 #include <string.h>
 #include "check.h"
 #include "drawn.h"
+#include "figures.h"
 #include "lessons.h"
 #include "router.h"
 #include "softmax.h"
@@ -745,9 +746,42 @@ static void layer_gradients(void)
 
 #endif
 
+/* The figure's gates against the formulas: each kind sums to one, but for what the first throws away. */
+static void figure_token(void)
+{
+    extern const struct figure_live live3[];
+    struct random r = check_random();
+    check_figure(live3, "token", 5, 500);
+    for (int round = 0; round < 300; round++) {
+        double z[4], part[3] = {0}, all = 0, kept = 0;
+        size_t k = 1 + random_below(&r, 4);
+        for (size_t e = 0; e < 4; e++) all += exp(z[e] = (double)random_below(&r, 33) / 4 - 4);
+        char *lines = figure_lines(live3, "token %g %g %g %g %zu", z[0], z[1], z[2], z[3], k);
+        const char *box, *words;
+        for (size_t i = 0; (box = figure_line_of(lines, "box", i)); i++) {
+            double y = figure_field(box, 1), width = figure_field(box, 2);
+            int kind = (int)(y - 13) / 4;
+            if (y < 13) { /* the softmax */
+                size_t e = (size_t)figure_field(box, 4) - 1;
+                CU_ASSERT_DOUBLE_EQUAL(width / 20, exp(z[e]) / all, 1e-3);
+                if (figure_field(box, 5) == FIGURE_FULL) kept += exp(z[e]) / all;
+            } else if (figure_field(box, 5) == FIGURE_FULL) part[kind] += width / 35;
+            else CU_ASSERT(kind == GATE_SOFTMAX && figure_field(box, 5) == FIGURE_EMPTY);
+        }
+        CU_ASSERT_DOUBLE_EQUAL(part[GATE_SOFTMAX], kept, 2e-3);
+        CU_ASSERT_DOUBLE_EQUAL(part[GATE_RENORM], 1, 2e-3);
+        CU_ASSERT_DOUBLE_EQUAL(part[GATE_SIGMOID], 1, 2e-3);
+        words = strstr(lines, "The softmax keeps ");
+        CU_ASSERT_FATAL(words != NULL);
+        CU_ASSERT_DOUBLE_EQUAL(strtod(words + 18, NULL), kept, 6e-4);
+        free(lines);
+    }
+}
+
 SUITE(3) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
+    check_case("the figure of one token keeps, and throws away, what the formulas say", figure_token);
     check_case("lesson 3.2 draws five different rows", five_different_rows);
     check_case("lesson 3.3 discards most of some tokens, not of others", both_sides_of_a_half);
     check_case("twice the experts: the same rows, more idle, less kept", twice_the_experts);

@@ -6,6 +6,7 @@
 #include "cases.h"
 #include "check.h"
 #include "collapse.h"
+#include "figures.h"
 #include "lesson.h"
 #include "lessons.h"
 #include "router.h"
@@ -662,9 +663,36 @@ static void gradients(void)
 
 #endif
 
+/* What the figure of the saddle says against the sum itself; and no batch is beyond its gray lines. */
+static void figure_saddle(void)
+{
+    extern const struct figure_live live4[];
+    struct random r = check_random();
+    check_figure(live4, "surface", 3, 500);
+    for (int round = 0; round < 500; round++) {
+        size_t n = random_below(&r, 2) ? 4 : 2;
+        double f = (double)random_below(&r, 33) / 32, p = (double)random_below(&r, 33) / 32, others = (double)n - 1;
+        double loss = (double)n * (f * p + others * ((1 - f) / others) * ((1 - p) / others));
+        char *lines = figure_lines(live4, "surface %d %g %g", n == 4, f, p), *words = figure_words(lines);
+        CU_ASSERT_DOUBLE_EQUAL(strtod(strstr(words, "loss is ") + 8, NULL), loss, 6e-4);
+        CU_ASSERT((strstr(words, "below even") != NULL) == (loss < 1 - 5e-4));
+        CU_ASSERT((strstr(words, "No batch") != NULL) == (p < f / (double)n || p > (1 + f) / 2));
+        free(lines), free(words);
+    }
+    for (int round = 0; round < 300; round++) {
+        size_t n = random_below(&r, 2) ? 4 : 2, tokens = 1 + random_below(&r, 6);
+        double f[4], mean[4], sure = 8 * random_uniform(&r);
+        struct matrix z = check_matrix(&r, tokens, n, sure);
+        cases_count(f, mean, z, 1, cases_book);
+        CU_ASSERT(mean[0] >= f[0] / (double)n - 1e-6 && mean[0] <= (1 + f[0]) / 2 + 1e-6);
+        matrix_free(&z);
+    }
+}
+
 SUITE(4) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
+    check_case("the figure of the saddle has the loss, and no batch is beyond its lines", figure_saddle);
     check_case("uniform = 1, three ways", uniform_is_one);
     check_case("even routes score 1, by the real router", even_routes);
     check_case("skew 9:2:2:2 and full collapse", skew_and_collapse);

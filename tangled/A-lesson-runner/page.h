@@ -25,4 +25,7 @@ int page_passes(size_t lesson);
  * what is to say about the other lines; what make progress prints. */
 const char *page_import(void);
 const char *page_progress(size_t columns);
+
+/* The input as a figure's name and its handles' numbers: the figure. */
+const char *page_live(void);
 #endif
