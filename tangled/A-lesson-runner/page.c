@@ -178,6 +178,7 @@ const char *page_plan(int path, long day)
     struct progress past = read_past();
     struct path_plan plan = path_plan(path, &past, day);
     FILE *out = begin();
+    fprintf(out, "done\t%zu\t%zu\n", plan.done, plan.steps);
     for (size_t i = 0; i < plan.count; i++)
         fprintf(out, "%s\t%s\n",
                 i < plan.reviews ? "review" : "next", plan.at[i]->id);
