@@ -11,8 +11,10 @@ STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9]*.nw)) $(sor
 DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9]*.gp figures/[0-9]*.dot))))
 SUITE_FILES := $(wildcard $(sort $(foreach s,$(STEMS),tests/test_chapter$(call number,$s).c)))
 INDEXES := chunks identifiers terms
-DOCUMENTS := $(STEMS) bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
-PRINTED := $(STEMS) bibliography $(INDEXES)
+# The path is the second, behind the front page.
+BODY := $(firstword $(STEMS)) path $(wordlist 2,99,$(STEMS))
+DOCUMENTS := $(BODY) bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
+PRINTED := $(BODY) bibliography $(INDEXES)
 # The pages bring their fonts, if all of them and woff2_compress are there.
 FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/fonts/truetype/dejavu \
     /usr/share/fonts/tex-gyre* /usr/share/texlive/texmf-dist/fonts/opentype/public/tex-gyre* \
@@ -82,7 +84,9 @@ $(STEMS:%=build/quoted/%.runs.stamp): build/quoted/%.runs.stamp: chapters/%.nw $
 	@CHAPTERS=$< RUNS=yes $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
 build/quoted/%.runs: build/quoted/%.runs.stamp
 	@:
-build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list $(SUITE_FILES) $(READER) book/resolve.lua \
+build/weave/reading: book/lint $(STEMS:%=chapters/%.nw)
+	@book/lint --cards >$@.new && mv $@.new $@
+build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list build/weave/reading $(SUITE_FILES) $(READER) book/resolve.lua \
     book/suites.lua book/references.bib
 	@CHAPTERS='$(STEMS:%=chapters/%.nw)' $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
 $(DOCUMENTS:%=build/weave/%.json) build/weave/search.js: build/weave/read.stamp
@@ -204,7 +208,7 @@ pdf:
 MAIN_PARTS := $(filter 0% 1%,$(filter-out 00-%,$(STEMS)))
 inputs = $(patsubst %,'\input{build/weave/%}',$1)
 build/weave/parts.tex: build/weave/list book/pages.mk
-	@printf '%s\n' $(call inputs,$(filter 00-%,$(STEMS))) '\mainmatter' $(call inputs,$(MAIN_PARTS)) '\appendix' \
+	@printf '%s\n' $(call inputs,$(filter 00-% path,$(BODY))) '\mainmatter' $(call inputs,$(MAIN_PARTS)) '\appendix' \
 	    $(call inputs,$(filter-out $(MAIN_PARTS) 00-%,$(STEMS))) '\backmatter' $(call inputs,bibliography $(INDEXES)) >$@
 
 # LaTeX runs until its page references have settled. A character that no font has is a mistake.
