@@ -53,6 +53,11 @@ static void mlp_gradients(void)
         for (size_t t = 0; t < 12; t++) s.symbol[t] = random_below(&r, 5), s.target[t] = random_below(&r, 5);
         stack_loss(&s);
         mlp_backward(&s.mlp, &s.grad, s.work, s.symbol);
+        for (size_t i = 0; i < s.list.count; i++) { /* what a batch's mean takes away has no slope, but for rounding */
+            if (sqrt(matrix_squares(s.list.at[i].slope)) > 1e-12) continue;
+            CU_ASSERT(k % 4 == NORM_BATCH && !(k & 8) && !strcmp(s.list.at[i].name, "block0.b2"));
+            s.list.at[i--] = s.list.at[--s.list.count];
+        }
         double error = weights_error(&s.list, stack_loss, &s);
         CU_ASSERT(error < 1e-6);
         if (!(error < 1e-6)) printf("\n    kind %d: error %g", k, error);
@@ -516,7 +521,8 @@ static void summary(void)
     struct check_output got = check_run("printf 'a\\t1\\t5\\ttrain\\t2\\na\\t1\\t5\\tall\\t3\\na\\t2\\t5\\ttrain\\t4\\n"
                                         "a\\t2\\t5\\tall\\t5\\n' | " CHECK_BUILD "/chapter7 --data summary");
     CU_ASSERT_EQUAL(got.status, 0);
-    CU_ASSERT(strstr(got.out, "\na\t2\t5\t") && strstr(got.out, "\t4\t1.41\t3\t1.41\t"));
+    CU_ASSERT(strstr(got.out, "# model:\tseeds\tstep\ttrain\ttrain deviation\tall\tall deviation\n"
+                              "a\t2\t5\t3\t1.41\t4\t1.41\n") != NULL);
     check_free(&got);
 }
 

@@ -366,39 +366,48 @@ static void print_rows(FILE *out)
     results_free(&results);
 }
 
-static int is_first(size_t i)
+static int seen_before(size_t i, int by_name)
 {
-    const struct result *r = &results.at[i];
+    const struct result *r = &results.at[i], *at = results.at;
     for (size_t j = 0; j < i; j++)
-        if (!strcmp(results.at[j].model, r->model)
-            && !strcmp(results.at[j].name, r->name)
-            && results.at[j].step == r->step) return 0;
-    return !strcmp(r->name, "train");
+        if (!strcmp(by_name ? at[j].name : at[j].model,
+                    by_name ? r->name : r->model)) return 1;
+    return 0;
+}
+
+static void summarize(FILE *out, const char *model)
+{
+    uint64_t step = 0;
+    size_t seeds = 0;
+    for (size_t i = 0; i < results.count; i++)
+        if (!strcmp(results.at[i].model, model)
+            && results.at[i].step > step) step = results.at[i].step;
+    for (size_t i = 0; i < results.count && !seeds; i++)
+        seeds = results_over(&results, model, results.at[i].name,
+                             step).seeds;
+    fprintf(out, "%s\t%zu\t%" PRIu64, model, seeds, step);
+    for (size_t i = 0; i < results.count; i++) {
+        struct results_summary all = results_over(&results, model,
+            results.at[i].name, step);
+        if (!seen_before(i, 1))
+            fprintf(out, "\t%.6g\t%.3g", all.mean, all.deviation);
+    }
+    fprintf(out, "\n");
 }
 
 static void print_summary(FILE *out)
 {
-    static const char *const names[] = {"parameters", "flops", "names",
-        "sums", "code", "all", "exact", "train", "seconds"};
-    enum { NAMES = sizeof names / sizeof *names };
     size_t bad = results_read(&results, stdin);
     if (bad) stop("line %zu is no row of a result", bad);
     fprintf(out, "# model:\tseeds\tstep");
-    for (size_t i = 0; i < NAMES; i++)
-        fprintf(out, "\t%s\t%s deviation", names[i], names[i]);
-    fprintf(out, "\n");
     for (size_t i = 0; i < results.count; i++) {
-        const struct result *r = &results.at[i];
-        struct results_summary all = results_over(&results, r->model,
-                                                  "train", r->step);
-        if (!is_first(i)) continue;
-        fprintf(out, "%s\t%zu\t%" PRIu64, r->model, all.seeds, r->step);
-        for (size_t n = 0; n < NAMES; n++) {
-            all = results_over(&results, r->model, names[n], r->step);
-            fprintf(out, "\t%.6g\t%.3g", all.mean, all.deviation);
-        }
-        fprintf(out, "\n");
+        const char *name = results.at[i].name;
+        if (!seen_before(i, 1))
+            fprintf(out, "\t%s\t%s deviation", name, name);
     }
+    fprintf(out, "\n");
+    for (size_t i = 0; i < results.count; i++)
+        if (!seen_before(i, 0)) summarize(out, results.at[i].model);
     results_free(&results);
 }
 
