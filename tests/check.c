@@ -283,7 +283,7 @@ static void check_help(int chapter)
     /* The options that the chapter's C spells out are in the help. */
     char command[200];
     snprintf(command, sizeof command,
-             "grep -oh '\"--[a-z][a-z0-9-]*\"' tangled/%02d-*/chapter%d.c | tr -d '\"' | sort -u",
+             "grep -oh '\"--[a-z][a-z0-9-]*\"' tangled/%02d*/chapter%d.c | tr -d '\"' | sort -u",
              chapter, chapter);
     struct check_output named = check_run(command);
     for (char *line = named.out, *end; (end = strchr(line, '\n')); line = end + 1) {
