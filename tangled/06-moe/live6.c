@@ -35,17 +35,15 @@ static void pass_free(struct pass *p)
 static void draw_strip(struct figure *f, struct figure_box box,
                        size_t color, const real *row, size_t n)
 {
-    double most = 0, wide = box.width;
+    int tone[D];
+    double most = 0;
     for (size_t i = 0; row && i < n; i++)
         most = fmax(most, fabs((double)row[i]));
-    box.width /= (double)n;
-    for (size_t i = 0; i < n; i++) {
-        double share = row && most > 0 ? fabs((double)row[i]) / most
-                                       : 0;
-        figure_draw(f, box, color, row ? (int)(FIGURE_FULL * share)
-                    : FIGURE_EMPTY, "");
-        box.x += wide / (double)n;
-    }
+    for (size_t i = 0; row && i < n; i++)
+        tone[i] = most > 0 ? (int)(FIGURE_FULL * fabs((double)row[i])
+                                   / most) : 0;
+    if (row) figure_strip(f, box, color, n, tone);
+    else figure_draw(f, box, color, FIGURE_EMPTY, "");
 }
 
 static const char *shown(char c)
