@@ -204,6 +204,11 @@ local function slim(text)
     :gsub('(<tspan) font%-family="[^"]*"%s*>', '%1>'):gsub('<tspan>([^<]*)</tspan>', '%1'):gsub('<g[^>]*>%s*<text>%s*</text>%s*</g>', ''):gsub('rgb%(%s*(%d+),%s*(%d+),%s*(%d+)%)', function(r, g, b)
       return ('#%02x%02x%02x'):format(r, g, b)
     end):gsub(" = '", "='"):gsub("%s+'/>", "'/>"):gsub('>%s+<', '><')
+    :gsub("<polygon ([^>]-)%s+points='([%d.]+),([%d.]+) ([%d.]+),([%d.]+) ([%d.]+),([%d.]+) ([%d.]+),([%d.]+)'/>",
+      function(look, x1, y1, x2, y2, x3, y3, x4, y4)      -- a box
+        return y1 == y2 and x2 == x3 and y3 == y4 and x4 == x1 and
+          ("<path %s d='M%s,%sH%sV%sH%sz'/>"):format(look, x1, y1, x2, y3, x1) or nil
+      end)
   for _ = 1, 3 do text = text:gsub('<g[^>]*></g>', '') end
   if text:find('url(#', 1, true) then return text end
   return (text:gsub('<defs>(.-)</defs>', function(defs)
@@ -242,8 +247,9 @@ end
 local function figure(d)
   local a = d.attributes
   local path = 'build/figures/' .. a.file
-  local drawn = svg(path .. '.svg', d.identifier, a.alt, 'wide')
-  if not EPUB then drawn = drawn .. svg(path .. '.narrow.svg', d.identifier .. '-narrow', a.alt, 'narrow') end
+  local one = a.live and not EPUB      -- a page draws it anew: one is enough for who cannot
+  local drawn = svg(path .. (one and '.narrow.svg' or '.svg'), d.identifier, a.alt, one and 'one' or 'wide')
+  if not EPUB and not one then drawn = drawn .. svg(path .. '.narrow.svg', d.identifier .. '-narrow', a.alt, 'narrow') end
   local moves = ''                 -- book/live.js begins with what the C says first
   if a.live and verifies and not previewing then
     local lines = common.slurp(path .. '.data') or ''

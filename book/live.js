@@ -28,6 +28,11 @@ const shapes = {
     if (text) parts.push(shape('text', { x: (left + right) / 2, y: (top + bottom) / 2, 'text-anchor': 'middle' }, text))
     return parts
   },
+  strip([x, y, width, height, color, ...tones]) {
+    const cell = width / tones.length
+    return [...tones.map((tone, i) => shape('rect', { x: +x + i * cell, y, width: cell, height, 'fill-opacity': tone / 100, class: `e${color} cell` })),
+      shape('rect', { x, y, width, height, 'fill-opacity': 0, class: `e${color}` })]
+  },
   text: ([x, y, anchor, text]) => [shape('text', { x, y, 'text-anchor': anchors[anchor] }, text)],
   line: ([color, dashed, ...at]) => [shape('polyline', { points: at.join(' '), class: `e${color}` + (+dashed ? ' dashed' : '') })],
   dot: ([x, y]) => [shape('circle', { cx: x, cy: y, r: 0.45 })],

@@ -86,6 +86,10 @@ static void check_shape(const char *kind, const char *rest, double width, double
         CU_ASSERT(v[2] >= 0 && v[3] > 0 && within(v[0], 0, width) && within(v[0] + v[2], 0, width));
         CU_ASSERT(within(v[1], 0, height) && within(v[1] + v[3], 0, height));
         CU_ASSERT(v[4] >= 0 && v[4] <= 8 && v[5] >= FIGURE_CROSSED && v[5] <= 100);
+    } else if (!strcmp(kind, "strip")) {
+        CU_ASSERT(fields_of(rest) > 5 && v[2] > 0 && v[3] > 0 && v[4] >= 0 && v[4] <= 8);
+        CU_ASSERT(within(v[0], 0, width) && within(v[0] + v[2], 0, width) && within(v[1] + v[3], 0, height));
+        for (size_t i = 5; i < fields_of(rest); i++) CU_ASSERT(within(figure_field(rest, i), 0, 100));
     } else if (!strcmp(kind, "text")) {
         CU_ASSERT_EQUAL(fields_of(rest), 4);
         CU_ASSERT(within(v[0], 0, width) && within(v[1], 0, height) && v[2] >= -1 && v[2] <= 1);

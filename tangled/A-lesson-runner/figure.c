@@ -94,6 +94,16 @@ void figure_draw(struct figure *f, struct figure_box box, size_t color,
     va_end(values);
 }
 
+void figure_strip(struct figure *f, struct figure_box box, size_t color,
+                  size_t cells, const int *tones)
+{
+    fprintf(f->out, "strip\t%.4g\t%.4g\t%.4g\t%.4g\t%zu", box.x, box.y,
+            box.width, box.height, color);
+    for (size_t i = 0; i < cells; i++)
+        fprintf(f->out, "\t%d", tones[i]);
+    fputc('\n', f->out);
+}
+
 void figure_text(struct figure *f, double x, double y,
                  enum figure_anchor anchor, const char *format, ...)
 {

@@ -45,6 +45,8 @@ struct figure_box { double x, y, width, height; };
 void figure_height(struct figure *f, double height);
 void figure_draw(struct figure *f, struct figure_box box, size_t color,
                  int tone, const char *format, ...); /* its text */
+void figure_strip(struct figure *f, struct figure_box box, size_t color,
+                  size_t cells, const int *tones); /* 0 or more */
 void figure_text(struct figure *f, double x, double y,
                  enum figure_anchor anchor, const char *format, ...);
 void figure_line(struct figure *f, size_t color, int dashed,
