@@ -167,6 +167,32 @@ end
 
 -- Figures and tables -----------------------------------------------------------
 
+-- What a drawing has by default, or for nobody.
+local function slim(text)
+  text = text:gsub('%sstroke%-linecap="butt"', ''):gsub('%sstroke%-linejoin="miter"', '')
+    :gsub('(<tspan) font%-family="[^"]*"%s*>', '%1>'):gsub('<tspan>([^<]*)</tspan>', '%1'):gsub('<g[^>]*>%s*<text>%s*</text>%s*</g>', ''):gsub('rgb%(%s*(%d+),%s*(%d+),%s*(%d+)%)', function(r, g, b)
+      return ('#%02x%02x%02x'):format(r, g, b)
+    end):gsub(" = '", "='"):gsub("%s+'/>", "'/>"):gsub('>%s+<', '><')
+  for _ = 1, 3 do text = text:gsub('<g[^>]*></g>', '') end
+  if text:find('url(#', 1, true) then return text end
+  return (text:gsub('<defs>(.-)</defs>', function(defs)
+    local _, last = text:find('</defs>', 1, true)
+    local all, kept, more = {}, {}, text:sub(last)
+    for def, id in defs:gmatch('(<[^>]-%sid=[\'"]([^\'"]+)[\'"][^>]*/>)') do all[id] = def end
+    while more ~= '' do
+      local drawn = more
+      more = ''
+      for id in drawn:gmatch('href=[\'"]#([^\'"]+)') do
+        if all[id] then
+          table.insert(kept, 1, all[id])
+          more, all[id] = more .. all[id], nil
+        end
+      end
+    end
+    return #kept > 0 and '<defs>' .. table.concat(kept) .. '</defs>' or ''
+  end))
+end
+
 -- An SVG to stand in a page: ids made its own, black made the text's color.
 local function svg(path, id, alt, class)
   local text = assert(common.slurp(path), path):gsub('<%?xml.-%?>', ''):gsub('<!DOCTYPE.->', ''):gsub('<!%-%-.-%-%->', '')
@@ -179,7 +205,7 @@ local function svg(path, id, alt, class)
       return (what == 'fill' or what == 'stroke') and what .. '=' .. quote .. 'currentColor' .. quote or nil
     end)
   end
-  return (text:gsub('<svg', ('<svg class="%s" role="img" aria-label="%s"'):format(class, (html(alt):gsub('%%', '%%%%'))), 1))
+  return (slim(text):gsub('<svg', ('<svg class="%s" role="img" aria-label="%s"'):format(class, (html(alt):gsub('%%', '%%%%'))), 1))
 end
 
 local function figure(d)
