@@ -105,6 +105,69 @@ test('the page says of each answer, known mistake and odd line what the terminal
   assert(compared > 100)
 })
 
+// mulberry32: below n, from a seed.
+function random(seed) {
+  return (n) => {
+    let t = seed += 0x6D2B79F5
+    t = Math.imul(t ^ t >>> 15, t | 1)
+    t ^= t + Math.imul(t ^ t >>> 7, t | 61)
+    return ((t ^ t >>> 14) >>> 0) % n
+  }
+}
+// A reader's record over some weeks: right, wrong, of lessons from before, of none, and damaged.
+async function past(below, today) {
+  const ids = chapters.flatMap((n) => Object.keys(listed(n, 1)).filter((id) => !slow(n).includes(id)))
+  const lines = []
+  for (let i = below(40); i > 0; i--) {
+    const id = ids[below(ids.length)], seed = 1 + below(5), time = new Date((today - below(18)) * 864e5 + below(864e5)).toISOString().slice(0, 19) + 'Z '
+    const line = await c((book) => {
+      const lesson = book.number(id), { answer, kind, unit, mistake } = book.pose(lesson, seed)
+      for (const answered of [below(2) && mistake ? mistake[0].split('\t')[0] : answer[0], '1', '2'])
+        if (book.read(lesson, typed({ kind, unit }, answered)).heard === 'answer') break
+      return book.record(lesson, below(4)).slice(21, -1)
+    })
+    const odd = below(12)
+    lines.push(time + (odd === 0 ? line.replace(/was \S+/, 'was 987654') : odd === 1 ? line.replace(/^\S+/, '99.9') : odd === 2 ? line.slice(0, 12) : line))
+  }
+  return lines.sort().map((line) => line + '\n').join('')
+}
+
+test('from the same record, page and terminal say the same of today and of all that was done, and the page\'s path is the C\'s', async () => {
+  const below = random(14)
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lessons-')), file = path.join(folder, 'where-tokens-go/predictions')
+  const html = fs.readFileSync(path.join(site, 'path.html'), 'utf8')
+  fs.mkdirSync(path.dirname(file))
+  const seen = { reviews: 0, changed: 0, due: 0 }
+  try {
+    for (let round = 0; round < 25; round++) {
+      const today = Math.floor(Date.now() / 864e5)
+      const lines = round ? await past(below, today) : ''
+      fs.writeFileSync(file, lines)
+      for (const way of [1, 2]) {
+        const said = run('predict', ['--today', '--path', String(way)], { input: '', env: { XDG_STATE_HOME: folder } })
+        const [page, plan] = await c((book) => [book.today(way, lines, today, 72), book.plan(way, lines, today)])
+        assert.equal(said.slice(0, page.length + 1), page + '\n')
+        assert(page.startsWith(`Path ${way}: ${plan.done} of ${plan.steps} steps are done.`))
+        const told = page.split(/^Due again:|^Next:/m)[0].match(/^ {2}\d+\.\d+/gm).map((id) => id.trim())
+        const shown = html.split('<h2 id="')[1 + way].match(/data-of="[^"]*/g).map((of) => of.slice(9))
+        assert.deepEqual(shown, told, 'the order of the page')
+        const states = await c((book) => book.states(lines, today))
+        for (const id of told) assert(page.includes(` min  ${states.get(id).words}\n`))
+        assert.deepEqual(plan.next.filter((id) => states.get(id).when), [])
+        assert.deepEqual(plan.reviews.filter((id) => states.get(id).when !== 'due'), [])
+        assert(plan.reviews.every((id, i) => !i || parseInt(id) !== parseInt(plan.reviews[i - 1])), 'a chapter is drilled')
+        seen.reviews += plan.reviews.length
+        seen.due += [...states.values()].filter(({ when }) => when === 'due').length
+      }
+      const all = run('predict', ['--progress'], { env: { XDG_STATE_HOME: folder } })
+      const page = (await c((book) => book.progress(lines, 80))).replace(/█/g, '#').replace(/░/g, ' ').replace(/ +$/gm, '')
+      assert(all.replace(/ +$/gm, '').startsWith(page))
+      seen.changed += page.includes('that ask something else since then')
+    }
+  } finally { fs.rmSync(folder, { recursive: true }) }
+  assert(seen.reviews > 20 && seen.due > seen.reviews && seen.changed > 3, JSON.stringify(seen))
+})
+
 test('when the C stops, its words are the message, and the next question gets a new C', async () => {
   await assert.rejects(c((book) => book.pose(9999, 1)), /page\.c:\d+: the book has no lesson \d+ behind its last/)
   assert((await c((book) => book.pose(0, 1))).question.length > 0)
