@@ -9,7 +9,7 @@ wasm_works = $(shell mkdir -p build && echo '$(hash)include <stdio.h>' | \
 
 # The page calls what page.h declares; of the rest, the linker keeps what is called.
 page_header := $(tangled)/A-lesson-runner/page.h
-CARDS := $(if $(call wants,html woven),$(if $(wildcard $(page_header)),$(if $(wasm_works),cards.js lessons.js path.js)))
+CARDS := $(if $(call wants,html woven),$(if $(wildcard $(page_header)),$(if $(wasm_works),cards.js lessons.js)))
 wasm_sources = $(filter-out %/predict.c %/live.c %/vectors.c %/args.c %/program.c $(foreach n,$(numbers),%/chapter$(n).c),\
     $(foreach unit,$(units),$(addprefix $(unit)/,$(call sources,$(unit)))))
 wasm_objects = $(wasm_sources:%.c=$(BUILD)/wasm/%.o)
@@ -34,7 +34,10 @@ build/verifies: always
 build/html/lessons.js: $(BUILD)/lessons.wasm
 	@mkdir -p $(@D)
 	@{ printf "var wtgLessons = '"; gzip -n9 <$< | base64 | tr -d '\n'; echo "'"; } >$@.new && mv $@.new $@
-build/html/cards.js: book/cards.js book/live.js
+build/html/cards.js: book/cards.js book/path.js book/live.js
 	@mkdir -p $(@D) && cat $^ >$@
-build/html/path.js: book/path.js
-	@mkdir -p $(@D) && cp $< $@
+
+# The same C as a program, for the tests of the pages.
+$(filter %/page.o,$(call objects,$(appendices))): | $(BUILD)/lessons.inc
+$(BUILD)/page: tests/site/native.c $(filter %/page.o,$(call objects,$(appendices))) $(lessons) $(library) $(BUILD)/settings
+	@echo "  link    $@"; $(CC) $(flags) $(call folders,$(units)) -o $@ $(filter %.c %.o %.a,$^) $(libraries) -lm

@@ -242,6 +242,7 @@ dist:
 ## make test-pages: check the pages, the PDF, the EPUB and the archive
 test-pages:
 	@$(MAKE) --no-print-directory dist
+	@$(MAKE) --no-print-directory $(BUILD)/page
 	@test -d tests/site/node_modules || { echo "The page checks are not installed. Type: ./setup test" >&2; exit 1; }
 	@mkdir -p build/test
 	@cd tests/site && node --test --test-concurrency=2 --test-reporter=tap >../../build/test/pages.tap 2>&1 || \

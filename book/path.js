@@ -19,10 +19,7 @@ function fill(states) {
 }
 
 // What the page The path says first.
-const box = () => document.querySelector('main div.today')
-const told = make('div', { role: 'status' })
-const mine = make('p', { class: 'do' }, make('button', { type: 'button' }, 'Your predictions'))
-mine.firstChild.addEventListener('click', show)
+let box, told
 function list(words, ids, states) {
   if (!ids.length) return []
   return [make('p', {}, words), make('ul', {}, ...ids.map((id) => make('li', {}, link(id), ' ',
@@ -48,9 +45,9 @@ async function refresh() {
   try {
     const [states, ...plans] = await ask((c) => [c.states(lines, day), ...[1, 2].map((path) => c.plan(path, lines, day))])
     fill(states)
-    if (box()) say(plans, states)
+    if (box) say(plans, states)
   } catch (error) {
-    if (box()) told.replaceChildren(make('p', {}, `This page cannot say how you stand: ${error.message}.`))
+    if (box) told.replaceChildren(make('p', {}, `This page cannot say how you stand: ${error.message}.`))
   }
 }
 
@@ -58,18 +55,23 @@ async function refresh() {
 // of somebody who has predicted something.
 let needed = false
 function need() {
-  if (needed || !box() && !record.all()) return
+  if (needed || !box && !record.all()) return
   needed = true
   refresh()
 }
 function start() {
-  if (box()) {
-    box().replaceChildren(told, mine)
+  [box] = document.querySelectorAll('main div.today')
+  const ends = document.querySelectorAll('.ends')
+  if (box) {
+    const mine = make('button', { type: 'button' }, 'Your predictions')
+    mine.addEventListener('click', show)
+    told = make('div', { role: 'status' })
+    box.replaceChildren(told, make('p', { class: 'do' }, mine))
     need()
-  } else {
+  } else if (ends.length) {
     const near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && need(), { rootMargin: '400px' })
-    for (const end of document.querySelectorAll('.ends')) near.observe(end)
-  }
+    for (const end of ends) near.observe(end)
+  } else return
   for (const event of ['predicted', 'storage', 'pageshow']) addEventListener(event, () => needed && refresh())
 }
 if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', start)

@@ -712,7 +712,6 @@ local function path_page()
   end
   add('Beside the paths', 'beside-the-paths', 'These belong to no path. They come back like the others.', steps_of(0))
   page.chunks, page.cards, page.previews = {}, {}, {}      -- it counts as a chapter: in the contents, in the search
-  page.states = true
   return page
 end
 
@@ -778,7 +777,6 @@ local function write_page(p, place, pages)
     meta.front = 'yes'
   end
   meta.back = p.has_back and 'yes' or nil
-  meta.states = (p.states or p.has_lessons) and 'yes' or nil
   if place then meta.previous, meta.next = turn(pages[place - 1], 'prev'), turn(pages[place + 1], 'next') end
   meta.pages = pages:map(function(other) return other.page end)          -- of the EPUB
   common.update('build/weave/' .. p.name .. '.json', pandoc.write(pandoc.Pandoc(p.blocks, meta), 'json'))

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "path.h"
 #include "stop.h"
@@ -15,6 +16,18 @@ static void put(struct path *path, struct path_step step)
     path->at[i] = step;
 }
 
+/* Read "1.2.3"; NULL, or where it ends. */
+static const char *read_place(const char *at, int place[3])
+{
+    for (int i = 0; i < 3; i++) {
+        char *end;
+        place[i] = (int)strtol(at, &end, 10);
+        if (end == at || (i < 2 && *end != '.')) return NULL;
+        at = end + (i < 2);
+    }
+    return at;
+}
+
 struct path path_of(int number,
                     const struct lesson_table *const *tables,
                     size_t tables_count)
@@ -23,12 +36,12 @@ struct path path_of(int number,
     for (size_t t = 0; t < tables_count; t++)
         for (size_t i = 0; i < tables[t]->count; i++) {
             const struct lesson *lesson = &tables[t]->rows[i];
-            const char *at = lesson->paths;
-            int way, phase, step, used;
-            for (; sscanf(at, " %d.%d.%d%n", &way, &phase, &step,
-                          &used) == 3; at += used)
-                if (way == number)
-                    put(&path, (struct path_step){phase, step, lesson});
+            int place[3];
+            for (const char *at = lesson->paths;
+                 (at = read_place(at, place)); )
+                if (place[0] == number)
+                    put(&path, (struct path_step){place[1], place[2],
+                                                  lesson});
         }
     return path;
 }
@@ -42,10 +55,14 @@ static long days_to(int year, int month, int date)
 
 long path_day(const char *text)
 {
-    int year, month, date, used = 0;
-    if (sscanf(text, "%4d-%2d-%2d%n", &year, &month, &date, &used) != 3
-        || used != 10 || year < 1970 || month < 1 || month > 12
-        || date < 1 || date > 31) return -1;
+    for (int i = 0; i < 10; i++)
+        if (i == 4 || i == 7 ? text[i] != '-'
+                             : text[i] < '0' || text[i] > '9')
+            return -1;
+    int year = atoi(text), month = atoi(text + 5);
+    int date = atoi(text + 8);
+    if (year < 1970 || month < 1 || month > 12 || date < 1 || date > 31)
+        return -1;
     return days_to(year, month, date);
 }
 
