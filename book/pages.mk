@@ -25,7 +25,9 @@ font_files := $(foreach f,texgyrepagella-regular.otf texgyrepagella-italic.otf t
 FONTS := $(if $(and $(filter 6,$(words $(font_files))),$(shell command -v woff2_compress)),$(font_files))
 PUBLISHED := $(addsuffix .html,$(patsubst 00-%,index,$(DOCUMENTS))) style.css book.js search.js $(CARDS) \
     $(addsuffix .woff2,$(basename $(notdir $(FONTS))))
-QUOTED := $(STEMS:%=build/quoted/%.txt)
+# The last chapters' programs run longest, so they begin first.
+reverse = $(if $1,$(call reverse,$(wordlist 2,$(words $1),$1)) $(firstword $1))
+QUOTED := $(patsubst %,build/quoted/%.txt,$(call reverse,$(filter 0% 1%,$(STEMS))) $(filter-out 0% 1%,$(STEMS)))
 , := ,
 
 # $(call keep,FILE): FILE.new becomes FILE unless it says the same.
@@ -215,8 +217,8 @@ build/weave/parts.tex: build/weave/list book/pages.mk
 build/pdf/book.pdf: book/book.tex build/weave/parts.tex $(PRINTED:%=build/weave/%.tex) build/committed
 	@mkdir -p $(@D)
 	@for run in 1 2 3 4; do \
-	    cp build/pdf/book.aux build/pdf/aux.old 2>/dev/null || :; \
-	    SOURCE_DATE_EPOCH=$(COMMITTED) FORCE_SOURCE_DATE=1 lualatex -interaction=nonstopmode \
+	    draft=; cp build/pdf/book.aux build/pdf/aux.old 2>/dev/null || draft=-draftmode; \
+	    SOURCE_DATE_EPOCH=$(COMMITTED) FORCE_SOURCE_DATE=1 lualatex $$draft -interaction=nonstopmode \
 	        -halt-on-error -output-directory=build/pdf book/book.tex >build/pdf/run.log 2>&1 || { \
 	        sed -n '/^!/,/^l\./p' build/pdf/run.log >&2; \
 	        echo "book/book.tex: LaTeX stopped; all it said is in build/pdf/run.log" >&2; \
