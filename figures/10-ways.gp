@@ -4,7 +4,7 @@ set xlabel "year"
 set ylabel "ways to choose, power of ten"
 set xrange [2019.3:2027]
 set yrange [0:42]
-set xtics 2020, 1, 2026
+set xtics 2020, exists("narrow") ? 2 : 1, 2026
 jitter(i) = 0.1 * (int(i) % 7) - 0.3
 named(k) = k eq "mixtral-8x7b" ? "Mixtral" : k eq "deepseekmoe-16b" ? "DeepSeekMoE" : k eq "deepseek-v3" ? "DeepSeek-V3" \
     : k eq "kimi-k3" ? "Kimi K3" : k eq "nemotron-3-super-120b-a12b" ? "Nemotron 3 Super" : k eq "switch-c" ? "Switch-C" : ""

@@ -312,11 +312,11 @@ static void settling(void)
     struct random r = check_random();
     struct matrix s = check_matrix(&r, T, E, 1);
     for (size_t i = 0; i < T * E; i++) s.at[i] = (real)(1 / (1 + exp(-(double)s.at[i] - (double)(i % E))));
-    real sign[E] = {0}, quantile[E] = {0};
+    double sign[E] = {0}, quantile[E] = {0};
     double before = settle_violation(s, sign, 2);
     settle_sign(sign, s, 2, 0.001, 50);
     settle_quantile(quantile, s, 2, 8);
-    for (size_t e = 0; e < E; e++) CU_ASSERT(fabs((double)sign[e]) <= 0.05 + 1e-6);
+    for (size_t e = 0; e < E; e++) CU_ASSERT(fabs(sign[e]) <= 0.05 + 1e-6);
     CU_ASSERT(before > 0.5 && settle_violation(s, sign, 2) > 0.5 * before);
     CU_ASSERT(settle_violation(s, quantile, 2) < 0.3 * before);
     matrix_free(&s);

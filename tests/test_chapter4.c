@@ -462,12 +462,12 @@ static struct matrix leaning_scores(struct random *r)
     return s;
 }
 
-static double violation(struct matrix s, const real *bias)
+static double violation(struct matrix s, const double *bias)
 {
     struct matrix biased = matrix_new(s.rows, s.cols);
     struct routes routes = routes_new(s.rows, s.cols, Q_K);
     double f[Q_EXPERTS];
-    for (size_t i = 0; i < s.rows * s.cols; i++) biased.at[i] = s.at[i] + bias[i % s.cols];
+    for (size_t i = 0; i < s.rows * s.cols; i++) biased.at[i] = (real)((double)s.at[i] + bias[i % s.cols]);
     routes_select(&routes, biased), balance_load(f, &routes);
     matrix_free(&biased), routes_free(&routes);
     return balance_max_violation(f, Q_EXPERTS);
@@ -479,11 +479,11 @@ static void quantile_is_exact(void)
     struct random r = check_random();
     for (int round = 0; round < 30; round++) {
         struct matrix s = leaning_scores(&r);
-        real old[Q_EXPERTS], bias[Q_EXPERTS];
+        double old[Q_EXPERTS], bias[Q_EXPERTS];
         double mean = 0;
-        for (size_t e = 0; e < Q_EXPERTS; e++) old[e] = bias[e] = (real)random_symmetric(&r, round % 2);
+        for (size_t e = 0; e < Q_EXPERTS; e++) old[e] = bias[e] = random_symmetric(&r, round % 2);
         quantile_update(bias, s, Q_K);
-        for (size_t e = 0; e < Q_EXPERTS; e++) mean += (double)bias[e];
+        for (size_t e = 0; e < Q_EXPERTS; e++) mean += bias[e];
         CU_ASSERT_DOUBLE_EQUAL(mean, 0, 1e-5);
         /* The mean that was taken off is the same for all: find it where nobody ties. */
         for (double shift = -3, found = 0; found == 0 && shift < 3; shift += 1e-4) {
@@ -493,9 +493,9 @@ static void quantile_is_exact(void)
                 for (size_t t = 0; t < Q_TOKENS; t++) {
                     double best[Q_K + 1] = {-9, -9, -9};
                     for (size_t i = 0; i < Q_EXPERTS; i++)
-                        for (double v = (double)(matrix_row(s, t)[i] + old[i]), k = 0; k <= Q_K; k++)
+                        for (double v = (double)matrix_row(s, t)[i] + old[i], k = 0; k <= Q_K; k++)
                             if (v > best[(int)k]) { double w = best[(int)k]; best[(int)k] = v, v = w; }
-                    double gap = (double)bias[e] + shift - (best[Q_K] - (double)matrix_row(s, t)[e]);
+                    double gap = bias[e] + shift - (best[Q_K] - (double)matrix_row(s, t)[e]);
                     above += gap > 2e-4, equal += fabs(gap) <= 2e-4;
                 }
                 good += above <= Q_TOKENS * Q_K / Q_EXPERTS && above + equal >= Q_TOKENS * Q_K / Q_EXPERTS;
@@ -512,7 +512,7 @@ static void quantile_converges(void)
 {
     struct random r = check_random();
     struct matrix s = leaning_scores(&r);
-    real bias[Q_EXPERTS] = {0};
+    double bias[Q_EXPERTS] = {0};
     double first = violation(s, bias);
     quantile_update(bias, s, Q_K);
     CU_ASSERT(violation(s, bias) < 0.6 * first);
@@ -523,7 +523,7 @@ static void quantile_converges(void)
 
 static void all_experts(void)
 {
-    real bias[2] = {0};
+    double bias[2] = {0};
     quantile_update(bias, matrix_new(3, 2), 2);
 }
 

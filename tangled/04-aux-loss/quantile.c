@@ -17,7 +17,7 @@ static double quantile(double *gap, size_t count, size_t below)
     return (gap[below - 1] + gap[below]) / 2;
 }
 
-void quantile_update(real *bias, struct matrix s, size_t top_k)
+void quantile_update(double *bias, struct matrix s, size_t top_k)
 {
     size_t tokens = s.rows, experts = s.cols;
     if (top_k < 1 || top_k >= experts)
@@ -26,7 +26,7 @@ void quantile_update(real *bias, struct matrix s, size_t top_k)
     struct routes next = routes_new(tokens, experts, top_k + 1);
     double *gap = room(tokens + 1, sizeof *gap), mean = 0;
     for (size_t i = 0; i < tokens * experts; i++)
-        biased.at[i] = s.at[i] + bias[i % experts];
+        biased.at[i] = (real)((double)s.at[i] + bias[i % experts]);
     routes_select(&next, biased);
     for (size_t e = 0; tokens && e < experts; e++) {
         for (size_t t = 0; t < tokens; t++) {
@@ -34,10 +34,10 @@ void quantile_update(real *bias, struct matrix s, size_t top_k)
             gap[t] = (double)matrix_row(biased, t)[last]
                    - (double)matrix_row(s, t)[e];
         }
-        bias[e] = (real)quantile(gap, tokens, tokens * top_k / experts);
-        mean += (double)bias[e] / (double)experts;
+        bias[e] = quantile(gap, tokens, tokens * top_k / experts);
+        mean += bias[e] / (double)experts;
     }
-    for (size_t e = 0; e < experts; e++) bias[e] -= (real)mean;
+    for (size_t e = 0; e < experts; e++) bias[e] -= mean;
     matrix_free(&biased), routes_free(&next), free(gap);
 }
 

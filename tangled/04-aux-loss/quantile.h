@@ -7,6 +7,6 @@
  * the bias with which K < E were chosen. Against the thresholds of the
  * old bias, each expert is above those of T K / E tokens, rounded down,
  * up to ties (Kimi K3, arXiv:2607.24653, section 2.3.3). */
-void quantile_update(real *bias, struct matrix s, size_t top_k);
+void quantile_update(double *bias, struct matrix s, size_t top_k);
 
 #endif

@@ -91,7 +91,7 @@ static struct matrix x, z;
 static struct routes routed[PRACTICE_ROWS], small;
 static struct practice_sums sums[PRACTICE_ROWS];
 static double input_relu, input_gelu, groups_differ, closed_differ,
-    lower_differ, first_sum;
+    lower_differ;
 
 static void draw_sample(void)
 {
@@ -162,13 +162,11 @@ static void run_conventions(void)
     groups_differ = differ(&by_most, &routed[8]);
     closed_differ = differ(&routed[8], &routed[9]);
     lower_differ = differ(&routed[8], &routed[10]);
-    for (size_t k = 0; k < PRACTICE_TOP_K; k++)
-        first_sum += (double)routed[0].gate.at[k];
     input_relu = input_gap(FFN_RELU), input_gelu = input_gap(FFN_GELU);
     routes_free(&by_most);
 }
 
-static size_t whole, within, dropless;
+static size_t whole, within, capacity_rows, dropless;
 
 static int prepare(void)
 {
@@ -180,7 +178,11 @@ static int prepare(void)
         struct designs_count n = designs_count(&table.at[i]);
         whole += (size_t)n.whole;
         within += n.whole && !*table.at[i].why;
-        dropless += !strncmp(table.at[i].capacity, "dropless", 8);
+        const char *capacity = table.at[i].capacity;
+        capacity_rows += *capacity != 0;
+        dropless += strstr(capacity, "dropless") != NULL
+                 || strstr(capacity, "none") != NULL
+                 || strstr(capacity, "no drops") != NULL;
     }
     draw_sample(), run_conventions();
     struct random r = random_seeded(seed);
@@ -255,6 +257,15 @@ static void print_beside(FILE *out, const char *label, double mine,
     fprintf(out, "\n");
 }
 
+static double bytes_read(const struct design *d, double batch)
+{
+    struct designs_count n = designs_count(d);
+    double e = d->experts, all = e + fmax(d->identities, 0);
+    double each = touch_expected(all, d->top_k, batch) * e / all;
+    return 2 * (n.active[1] + n.moe_layers * n.expert
+                            * (each - d->top_k));
+}
+
 static void print_card(FILE *out, const struct design *d)
 {
     struct designs_count n = designs_count(d);
@@ -281,9 +292,10 @@ static void print_card(FILE *out, const struct design *d)
     print_part(out, "What follows");
     if (n.whole)
         fprintf(out, "    operations a token  %.1f billion\n"
-                "    weights read        %.1f GB, at two bytes each, "
-                "for one token\n    share of K experts  %.2f of the "
-                "work\n", 2 * n.active[1] / 1e9, 2 * n.active[1] / 1e9,
+                "    weights read        %.1f GB for one token, %.1f "
+                "for 16, at two bytes each\n    share of K experts  "
+                "%.2f of the work\n", 2 * n.active[1] / 1e9,
+                2 * n.active[1] / 1e9, bytes_read(d, 16) / 1e9,
                 designs_share(d));
     if (d->experts > 0 && d->top_k > 0) {
         designs_ways_text(ways, d->experts, d->top_k);
@@ -319,14 +331,13 @@ static void print_conventions(FILE *out)
             "", "", "its two best");
     for (size_t i = 0; i < PRACTICE_ROWS; i++) {
         const struct practice *p = &practice_rows[i];
-        size_t t = tokens / 2 * p->top_k;
         char at[64];
-        int n = snprintf(at, sizeof at, "%zu %.2f", routed[i].expert[t],
-                         (double)routed[i].gate.at[t]);
+        int n = snprintf(at, sizeof at, "%zu %.2f", routed[i].expert[0],
+                         (double)routed[i].gate.at[0]);
         if (p->top_k > 1)
             snprintf(at + n, sizeof at - (size_t)n, "  %zu %.2f",
-                     routed[i].expert[t + 1],
-                     (double)routed[i].gate.at[t + 1]);
+                     routed[i].expert[1],
+                     (double)routed[i].gate.at[1]);
         fprintf(out, "    %-21s %-14s %-15s %6.2f %4.0f%% %5.2f "
                 "%5.2f\n", p->name, p->model, at, sums[i].gates,
                 100 * sums[i].moved, sums[i].effective, sums[i].run);
@@ -349,7 +360,7 @@ static void settle(void)
     struct matrix leaning = matrix_new(tokens, PRACTICE_EXPERTS);
     lean(leaning);
     for (size_t way = 0; way < 2; way++) {
-        real b[PRACTICE_EXPERTS] = {0};
+        double b[PRACTICE_EXPERTS] = {0};
         for (size_t i = 0, before = 0; i < 4; i++) {
             size_t n = settle_steps[way][i] - before;
             if (way) settle_quantile(b, leaning, PRACTICE_TOP_K, n);
@@ -411,7 +422,7 @@ static void print_design(FILE *out, const struct design *d)
     print_value(out, "design.all_experts", n.moe_layers * d->experts);
     print_value(out, "design.experts_total", n.experts / 1e9);
     print_value(out, "design.total", n.total / 1e9);
-    print_value(out, "design.off", n.total / 1e9 / d->total - 1);
+    print_value(out, "design.of_published", n.total / 1e9 / d->total);
     print_value(out, "design.active", n.active[0] / 1e9);
     print_value(out, "design.active_head", n.active[1] / 1e9);
     print_value(out, "design.active_inner", n.active[2] / 1e9);
@@ -430,6 +441,7 @@ static void print_values(FILE *out)
     print_count(out, "real.experts", PRACTICE_EXPERTS);
     print_count(out, "real.top_k", PRACTICE_TOP_K);
     print_count(out, "real.idle", PRACTICE_IDLE);
+    print_count(out, "real.log_experts", HOTSPOT_EXPERTS);
     print_value(out, "real.longcat_choices",
                 cat->experts + cat->identities);
     print_value(out, "real.ways_16_2", round(pow(10,
@@ -440,6 +452,7 @@ static void print_values(FILE *out)
     print_value(out, "switch.at_125", 910 / 790.0 - 1); /* a second, */
     print_value(out, "switch.at_2", 860 / 840.0 - 1); /* top-1, -2 */
     print_value(out, "practice.moved_bias", sums[5].moved);
+    print_value(out, "practice.kept_sum", sums[0].gates);
     print_value(out, "practice.run_identity", sums[12].run);
     for (size_t b = 16; b <= 256; b *= 16) {
         double touched = touch_expected(v3->experts, v3->top_k,
@@ -483,6 +496,7 @@ int main(int argc, char **argv)
         {"designs.whole", &whole, NULL},
         {"designs.within", &within, NULL},
         {"real.tokens", &tokens, NULL},
+        {"real.capacity_rows", &capacity_rows, NULL},
         {"real.dropless", &dropless, NULL},
         {"touch.experts", &experts, NULL},
         {"touch.top_k", &top_k, NULL},
@@ -490,8 +504,7 @@ int main(int argc, char **argv)
         {"practice.input_gelu", NULL, &input_gelu},
         {"practice.groups_differ", NULL, &groups_differ},
         {"practice.closed_differ", NULL, &closed_differ},
-        {"practice.lower_differ", NULL, &lower_differ},
-        {"practice.first_sum", NULL, &first_sum}, {0}};
+        {"practice.lower_differ", NULL, &lower_differ}, {0}};
     static const struct args_table tables[] = {
         {"designs", print_designs}, {0}};
     static const struct program program = {

@@ -36,7 +36,7 @@ static void done(struct batch *b)
     free(b->text), free(b->domain), matrix_free(&b->x);
 }
 
-struct layer { struct router router; real lean[E], bias[E]; };
+struct layer { struct router router; double lean[E], bias[E]; };
 
 static void score(struct matrix s, const struct layer *layer,
                   const struct batch *b, int only)
@@ -45,18 +45,18 @@ static void score(struct matrix s, const struct layer *layer,
     for (size_t i = 0; i < s.rows * E; i++) {
         int here = only < 0 || b->domain[i / E] == only;
         double z = (double)s.at[i]
-                 + (here ? (double)layer->lean[i % E] : 0);
+                 + (here ? layer->lean[i % E] : 0);
         s.at[i] = (real)exp(scores_log(GATE_SIGMOID, z));
     }
 }
 
-static void load_of(double *f, struct matrix s, const real *bias,
+static void load_of(double *f, struct matrix s, const double *bias,
                     const unsigned char *valid)
 {
     struct matrix biased = matrix_new(s.rows, E);
     struct routes routes = routes_new(s.rows, E, K);
     for (size_t i = 0; i < s.rows * E; i++)
-        biased.at[i] = s.at[i] + bias[i % E];
+        biased.at[i] = (real)((double)s.at[i] + bias[i % E]);
     routes_select(&routes, biased);
     routes_mask(&routes, valid, NULL, NULL);
     balance_load(f, &routes);
@@ -75,7 +75,7 @@ static void plant(struct hotspot *h, struct layer *layer,
         size_t e = h->hot[i];
         if (h->cause == HOTSPOT_BIASES) layer[0].bias[e] = 0;
         if (h->cause == HOTSPOT_LAYERS)
-            layer[0].bias[e] += (real)0.1, layer[1].bias[e] -= 1;
+            layer[0].bias[e] += 0.1, layer[1].bias[e] -= 1;
     }
     for (size_t t = T - PADDED; t < T; t++)
         if (h->cause == HOTSPOT_PADDING)
@@ -108,7 +108,7 @@ static struct hotspot plant_once(const struct charlm *model,
         struct routes one = routes_new(1, E, K);
         score(s, &layer[0], &b, -1);
         for (size_t e = 0; e < E; e++)
-            matrix_row(s, T - 1)[e] += layer[0].bias[e];
+            matrix_row(s, T - 1)[e] += (real)layer[0].bias[e];
         routes_select(&one, matrix_rows(s, T - 1, 1));
         h.hot[0] = routes_expert(&one, 0, 0);
         h.hot[1] = routes_expert(&one, 0, 1);
@@ -130,7 +130,7 @@ static struct hotspot plant_once(const struct charlm *model,
     }
     for (size_t e = 0; e < E; e++) {
         h.load[e] = f[0][e], both[e] = (f[0][e] + f[1][e]) / 2;
-        h.bias[e] = (double)layer[0].bias[e];
+        h.bias[e] = layer[0].bias[e];
     }
     h.mean = share(both, h.hot);
     score(s, &layer[0], &mixed, only);

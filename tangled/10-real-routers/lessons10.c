@@ -20,11 +20,12 @@ static void halve_choices(uint64_t seed, struct lesson_problem *l)
     struct designs table;
     char wrong[DESIGNS_WRONG];
     if (designs_table(&table, wrong)) stop("%s", wrong);
-    const struct design *d;
-    do {
+    const struct design *d = designs_find(&table, "mixtral-8x7b");
+    while (seed != LESSON_BOOK_SEED) {
         d = &table.at[random_below(&r, table.count)];
-    } while (!designs_count(d).whole || *d->why
-             || fmod(d->top_k, 2) != 0);
+        if (designs_count(d).whole && !*d->why
+            && fmod(d->top_k, 2) == 0) break;
+    }
     struct designs_count n = designs_count(d);
     double share = designs_share(d), right = designs_halved(d);
     double chosen = n.moe_layers * d->top_k * n.expert;
@@ -159,8 +160,9 @@ static const struct lesson rows[] = {
      {"That is m times as many. The pieces need not stay together.",
       "K is cut, too: m times as many are chosen."}},
     {"10.3", "Training loss is fine, but the utilization plot shows "
-     "two hot experts", "1.3.3", 8, "The plot is of one layer and one "
-     "batch, the measurements are of its two hot experts. Which cause?",
+     "two hot experts", "1.3.3", 8, "The plot is of one layer, number "
+     "0, and one batch; \"the two\" are its hot experts, the biases "
+     "those of experts 0 to 7. Which is the cause?",
      NULL, LESSON_CHOICE, 0,
      {"padding, all routed alike", "opposite skews in two layers",
       "biases that are not updated", "a batch of one domain"},

@@ -41,10 +41,12 @@ static void balance_by_quantiles(real *bias, const struct practice *row,
                                  struct matrix s, struct matrix logits)
 {
     struct scores_rule plain = {.gate = row->rule.gate, .bias = bias};
+    double settled[PRACTICE_EXPERTS] = {0};
     scores_select(routes, &plain, s, logits); /* scores, + 0 */
-    for (int i = 0; i < 20; i++) quantile_update(bias, s, row->top_k);
+    for (int i = 0; i < 20; i++)
+        quantile_update(settled, s, row->top_k);
     for (size_t e = 0; e < PRACTICE_EXPERTS; e++)
-        bias[e] -= (real)row->lower;
+        bias[e] = (real)(settled[e] - row->lower);
 }
 
 void practice_fill(const struct practice *row, struct routes *routes,

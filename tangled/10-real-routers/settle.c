@@ -4,20 +4,21 @@
 #include "settle.h"
 #include "stop.h"
 
-static void count(double *sums, struct matrix s, const real *bias,
+static void count(double *sums, struct matrix s, const double *bias,
                   size_t top_k)
 {
     struct matrix biased = matrix_new(s.rows, s.cols);
     struct routes routes = routes_new(s.rows, s.cols, top_k);
     for (size_t i = 0; i < s.rows * s.cols; i++)
-        biased.at[i] = s.at[i] + bias[i % s.cols];
+        biased.at[i] = (real)((double)s.at[i] + bias[i % s.cols]);
     routes_select(&routes, biased);
     for (size_t e = 0; e < s.cols; e++) sums[e] = 0;
     balance_count(sums, &routes);
     matrix_free(&biased), routes_free(&routes);
 }
 
-double settle_violation(struct matrix s, const real *bias, size_t top_k)
+double settle_violation(struct matrix s, const double *bias,
+                        size_t top_k)
 {
     double *sums = room(s.cols, sizeof *sums);
     count(sums, s, bias, top_k);
@@ -26,20 +27,18 @@ double settle_violation(struct matrix s, const real *bias, size_t top_k)
     return worst;
 }
 
-void settle_sign(real *bias, struct matrix s, size_t top_k, double rate,
-                 size_t steps)
+void settle_sign(double *bias, struct matrix s, size_t top_k,
+                 double rate, size_t steps)
 {
-    double *sums = room(2 * s.cols, sizeof *sums), *b = sums + s.cols;
-    for (size_t e = 0; e < s.cols; e++) b[e] = (double)bias[e];
+    double *sums = room(s.cols, sizeof *sums);
     for (size_t i = 0; i < steps; i++) {
         count(sums, s, bias, top_k);
-        balance_bias_update(b, sums, s.cols, rate);
-        for (size_t e = 0; e < s.cols; e++) bias[e] = (real)b[e];
+        balance_bias_update(bias, sums, s.cols, rate);
     }
     free(sums);
 }
 
-void settle_quantile(real *bias, struct matrix s, size_t top_k,
+void settle_quantile(double *bias, struct matrix s, size_t top_k,
                      size_t updates)
 {
     for (size_t i = 0; i < updates; i++)
