@@ -125,7 +125,11 @@ chapter%:
 
 ## make programs: build all chapters' programs
 .PHONY: programs
-programs: $(programs) $(BUILD)/predict $(BUILD)/live
+programs: $(programs) $(BUILD)/predict $(BUILD)/live $(if $(filter 10,$(numbers)),$(BUILD)/routers.read)
+
+# A row of the table that contradicts itself ends the build, with its line.
+$(BUILD)/routers.read: $(BUILD)/chapter10
+	@$(RUN) $< --values >$@.new && mv $@.new $@
 
 ## make predict3: predict, then verify chapter 3; make predict LESSON=3.2: just one
 predict = @$(BUILD)/predict $1 $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
@@ -161,6 +165,9 @@ endif
 $(BUILD)/names.inc: data/names.txt
 	@mkdir -p $(@D)
 	@sed 's/.*/"&",/' $< >$@
+$(BUILD)/routers.inc: data/routers.tsv
+	@mkdir -p $(@D)
+	@sed 's/[\\"]/\\&/g; s/.*/"&",/' $< >$@
 
 # The book's model is trained here, once, by a plain build; RUN=qemu-arm runs a cross build.
 RUN ?=
@@ -190,7 +197,7 @@ link = @echo "  link    $@"; $(CC) $(flags) -o $@ $(filter %.o,$^) $(filter %.a,
 # A chapter sees the headers of the chapters before it and of the appendices. An
 # appendix sees all, but whatever it takes from a chapter only later ones can use.
 define rules
-$(call objects,$1): $(BUILD)/obj/$1/%.o: $(tangled)/$1/%.c $(BUILD)/settings | $(BUILD)/names.inc
+$(call objects,$1): $(BUILD)/obj/$1/%.o: $(tangled)/$1/%.c $(BUILD)/settings | $(BUILD)/names.inc $(BUILD)/routers.inc
 	$$(compile) $(call folders,$2) -c -o $$@ $$<
 endef
 upto = $(appendices) $(foreach unit,$(chapters),$(if $(filter $(firstword $(sort $(unit) $1)),$(unit)),$(unit)))

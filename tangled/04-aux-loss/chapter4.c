@@ -165,7 +165,8 @@ int main(int argc, char **argv)
         {"sim.small", NULL, &runs[1].mean},
         {"sim.large", NULL, &runs[2].mean},
         {"sim.entropy", NULL, &runs[3].mean},
-        {"sim.bias", NULL, &runs[4].mean}, {0}};
+        {"sim.bias", NULL, &runs[4].mean},
+        {"sim.quantile", NULL, &runs[5].mean}, {0}};
     static const struct args_table tables[] = {
         {"usage", print_curves}, {"push", print_push}, {0}};
     static const struct program program = {
