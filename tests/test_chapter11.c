@@ -252,6 +252,12 @@ static void counted(void)
 }
 
 #ifdef CHECK_MPI
+#ifdef CHECK_FAST
+enum { SAME_BITS = 0 }; /* a fast product's bits may depend on its rows */
+#else
+enum { SAME_BITS = 1 };
+#endif
+
 /* Never without an end: timeout ends what hangs. MPI's own leaks are not ours. */
 #define START "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 " \
     "OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 timeout 60 "
@@ -283,15 +289,16 @@ static void on_8(void) { check_ranks(8); }
 static void faults(void)
 {
     static const struct { const char *fault, *words[3]; } rows[] = {
-        {"die", {"rank 0 of 3, rows back [24, 4]: ended with the others", "rank 1", "signal 9"}},
+        {"die", {" of 3, rows back [", "ended with the others", "rank 1"}}, /* by a survivor, and by mpirun */
         {"crash", {"rank 1 of 3, rows back [0, 4]: died"}},
-        {"hang", {"rank 0 of 3, rows back [24, 4]", "waited too long"}},
+        {"hang", {" of 3, rows back [", "waited too long"}},
         {"short", {"rank 0 of 3, rows out [24, 4]: rank 1 sent less than the [8, 4] that it announced"}},
         {"long", {"rank 0 of 3, rows out [24, 4]: MPI_ERR_TRUNCATE"}},
         {"announce", {"rank 0 of 3, counts [3, 2]: rows [100020, 4] are announced, there is room for [24, 4]"}},
         {"options", {"of 3, options: H is ", "elsewhere from 3 to 5"}},
         {"shape", {"rank 1 of 3, route [3, 4]: x [T_m, D] is [3, 4], must be [4, 4]"}}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i += CHECK_QUICK ? 3 : 1) {
+    int all = !CHECK_QUICK && SAME_BITS && sizeof(real) == sizeof(float); /* each is a start of mpirun */
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i += all ? 1 : 3) {
         struct check_output got = on_ranks(3, rows[i].fault);
         CU_ASSERT(got.status != 0 && got.status != 124);
         for (int w = 0; w < 3 && rows[i].words[w]; w++) {
@@ -308,9 +315,7 @@ static void starts_ranks(void)
     struct check_output got = check_run("ASAN_OPTIONS=detect_leaks=0 timeout 60 " CHECK_BUILD
                                         "/chapter11 --ranks 3 --tokens 50 --steps 2");
     CU_ASSERT(got.status == 0 && strstr(got.out, "M = 3") && strstr(got.out, "rows back"));
-#ifndef CHECK_FAST
-    CU_ASSERT_PTR_NOT_NULL(strstr(got.out, "y differs by 0, dx by 0"));
-#endif
+    CU_ASSERT(!SAME_BITS || strstr(got.out, "y differs by 0, dx by 0"));
     if (got.status) printf("\n%s%s", got.out, got.err);
     check_free(&got);
     got = check_run("ASAN_OPTIONS=detect_leaks=0 timeout 60 " CHECK_BUILD
