@@ -28,7 +28,7 @@ ifneq ($(call wants,pdf dist),)
   $(call need,noweave pandoc gnuplot dot lualatex, pdf)
 endif
 ifneq ($(call wants,test),)
-  $(call need,notangle noweave pandoc gnuplot dot lualatex pdfinfo epubcheck aspell chromium java node, test)
+  $(call need,notangle noweave pandoc gnuplot dot lualatex pdfinfo epubcheck aspell chromium java node mpicc mpirun, test)
 endif
 ifneq ($(call wants,fuzz),)
   $(call need,clang, fuzz)
@@ -70,7 +70,13 @@ programs := $(numbers:%=$(BUILD)/chapter%)
 
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
 mains := %/predict.o %/page.o %/live.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
-modules = $(filter-out $(mains),$(call objects,$(units)))
+# Chapter 11's ranks run on Open MPI, where it is found. Of the modules, alltoall alone has mpi.h.
+MPICC ?= mpicc
+mpi := $(shell command -v $(MPICC) 2>/dev/null)
+mpi_objects := %/alltoall.o %/ranks.o
+mpi_flags = $(if $(mpi),$(patsubst -I%,-isystem%,$(shell $(MPICC) --showme:compile)))
+mpi_libraries = $(if $(mpi),$(shell $(MPICC) --showme:link))
+modules = $(filter-out $(mains) $(if $(mpi),,%/alltoall.o),$(call objects,$(units)))
 library = $(BUILD)/lib.a
 lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
 folders = $(1:%=-I$(tangled)/%)
@@ -152,7 +158,7 @@ progress: $(BUILD)/predict
 	@$< --progress $(ARGS)
 
 # A file that is missing from a list, or other flags, make everything anew.
-settings := $(CC) $(flags) $(call sources,$(units)) $(notdir $(wildcard tests/*.c))
+settings := $(CC) $(mpi) $(flags) $(call sources,$(units)) $(notdir $(wildcard tests/*.c))
 ifneq ($(filter-out help clean lint check-tangled tangle,$(goals)),)
   $(call need,$(firstword $(CC)))
   ifneq ($(shell mkdir -p $(BUILD); echo '$(settings)' | cmp -s - $(BUILD)/settings || { \
@@ -191,7 +197,8 @@ $(BUILD)/live.inc: $(BUILD)/settings
 	    echo "LIVE($$n)"; done >$@
 
 compile = @echo "  cc      $@"; mkdir -p $(@D); \
-    $(CC) $(flags) -MMD -MP -I$(BUILD) -I$(plain)
+    $(CC) $(flags) $(if $(filter $(mpi_objects),$@),$(mpi_flags)) \
+    $(if $(and $(mpi),$(filter %/chapter11.o,$@)),-DALLTOALL_MPI) -MMD -MP -I$(BUILD) -I$(plain)
 link = @echo "  link    $@"; $(CC) $(flags) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 
 # A chapter sees the headers of the chapters before it and of the appendices. An
@@ -208,7 +215,7 @@ $(foreach unit,$(chapters),$(eval $(call rules,$(unit),$(call upto,$(unit)))))
 $(library): $(modules) $(BUILD)/settings
 	@echo "  ar      $@"; rm -f $@; $(AR) rc $@ $(modules)
 $(programs): $(BUILD)/chapter%: $(library) $(BUILD)/settings
-	$(link) $(libraries) -lm
+	$(link) $(if $(filter 11,$*),$(mpi_libraries)) $(libraries) -lm
 $(foreach n,$(numbers),$(eval $(BUILD)/chapter$n: $(filter %/chapter$n.o %/lessons$n.o,$(call objects,$(chapters)))))
 $(BUILD)/predict: $(filter %/predict.o,$(call objects,$(appendices))) $(lessons) $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
@@ -240,22 +247,27 @@ lint:
 
 # The test program of a flavor holds all modules and lessons, and the suites.
 test_files := $(sort $(notdir $(wildcard tests/*.c)))
-test_objects := $(patsubst %.c,$(BUILD)/obj/tests/%.o,$(filter-out bench.c,$(test_files)))
+test_objects := $(patsubst %.c,$(BUILD)/obj/tests/%.o,$(filter-out bench.c ranks.c,$(test_files)))
 bench_object := $(BUILD)/obj/tests/bench.o
+ranks_object := $(BUILD)/obj/tests/ranks.o
 suite_names := $(patsubst test_chapter%.c,%,$(filter test_chapter%.c,$(test_files)))
 $(BUILD)/suites.inc: $(BUILD)/settings
 	@for suite in $(suite_names); do \
 	    echo "S($$suite)"; done >$@
-$(test_objects) $(bench_object): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
+$(test_objects) $(bench_object) $(ranks_object): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
 	$(compile) $(call folders,$(units)) -D_POSIX_C_SOURCE=200809L -DCHECK_BUILD='"$(BUILD)"' \
-	    $(if $(filter fast,$(FLAVOR)),-DCHECK_FAST) -c -o $@ $<
+	    $(if $(filter fast,$(FLAVOR)),-DCHECK_FAST) $(if $(mpi),-DCHECK_MPI) -c -o $@ $<
 $(BUILD)/tests: $(test_objects) $(lessons) $(library) $(BUILD)/settings
 	$(link) -lcunit $(libraries) -lm
+
+# What all ranks run, for chapter 11's suite to start.
+$(BUILD)/ranks: $(ranks_object) $(BUILD)/obj/tests/check.o $(library) $(BUILD)/settings
+	$(link) $(mpi_libraries) -lcunit $(libraries) -lm
 
 # One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
 SUITES ?=
 .PHONY: suites
-suites: $(programs) $(BUILD)/predict $(BUILD)/tests
+suites: $(programs) $(BUILD)/predict $(BUILD)/tests $(if $(mpi),$(BUILD)/ranks)
 	@SEED=$(SEED) $(BUILD)/tests $(SUITES)
 
 ## make test3: chapter 3's suite in all flavors; SEED=7 draws other cases
@@ -314,7 +326,7 @@ measure7:
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000
-$(BUILD)/fuzz: tests/fuzz.c $(filter-out %/trained.o,$(modules)) $(BUILD)/settings
+$(BUILD)/fuzz: tests/fuzz.c $(filter-out %/trained.o %/alltoall.o,$(modules)) $(BUILD)/settings
 	$(link) -fsanitize=fuzzer $(call folders,$(units)) $< -lm
 .PHONY: fuzz
 fuzz:

@@ -10,7 +10,7 @@ wasm_works = $(shell mkdir -p build && echo '$(hash)include <stdio.h>' | \
 # The page calls what page.h declares; of the rest, the linker keeps what is called.
 page_header := $(tangled)/A-lesson-runner/page.h
 CARDS := $(if $(call wants,html woven),$(if $(wildcard $(page_header)),$(if $(wasm_works),cards.js lessons.js)))
-wasm_sources = $(filter-out %/predict.c %/live.c %/vectors.c %/args.c %/program.c $(foreach n,$(numbers),%/chapter$(n).c),\
+wasm_sources = $(filter-out %/predict.c %/live.c %/vectors.c %/args.c %/program.c %/alltoall.c $(foreach n,$(numbers),%/chapter$(n).c),\
     $(foreach unit,$(units),$(addprefix $(unit)/,$(call sources,$(unit)))))
 wasm_objects = $(wasm_sources:%.c=$(BUILD)/wasm/%.o)
 # Small, but for what training waits for.
