@@ -75,7 +75,7 @@ library = $(BUILD)/lib.a
 lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
 folders = $(1:%=-I$(tangled)/%)
 
-flags := -std=c11 -ffp-contract=off \
+flags := -std=c11 -ffp-contract=off -fno-math-errno \
     -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla
 sanitizers := $(CFLAGS) -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -89,7 +89,7 @@ else ifeq ($(FLAVOR),fast)
   # OpenMP and oneDNN where they are found; without them, as with WITHOUT="openmp onednn",
   # the same results.
   accepts = $(shell echo 'int main(void) { return 0; }' | $(CC) -x c $1 -o /dev/null - $2 >/dev/null 2>&1 && echo yes)
-  flags += $(CFLAGS) -march=native -Werror
+  flags += $(CFLAGS) -march=native -Werror -DMATRIX_FAST -Wno-psabi
   ifeq ($(call accepts,-mprefer-vector-width=512),yes)
     flags += -mprefer-vector-width=512
   endif
@@ -183,6 +183,10 @@ $(BUILD)/lessons.inc: $(BUILD)/settings
 	@for n in $(patsubst lessons%.c,%,$(filter lessons%.c,$(call sources,$(chapters)))); do \
 	    echo "LESSONS($$n)"; done >$@
 
+# Where the fast build has its own arithmetic, a product and a sum are rounded as one.
+ifeq ($(FLAVOR),fast)
+$(BUILD)/obj/C-as-fast-as-it-gets/heads.o $(BUILD)/obj/C-as-fast-as-it-gets/sweeps.o: flags += -ffp-contract=fast
+endif
 compile = @echo "  cc      $@"; mkdir -p $(@D); \
     $(CC) $(flags) -MMD -MP -I$(BUILD) -I$(plain)
 link = @echo "  link    $@"; $(CC) $(flags) -o $@ $(filter %.o,$^) $(filter %.a,$^)

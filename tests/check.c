@@ -198,7 +198,7 @@ static int lines_of(const char *all, const char *quoted)
 static void check_quotes(int chapter)
 {
     char command[300];
-    snprintf(command, sizeof command, "cat tests/values/%02d-*.txt", chapter);
+    snprintf(command, sizeof command, "cat tests/values/%02d*.txt", chapter);
     struct check_output file = check_run(command);
     holds(file.status == 0 && !strncmp(file.out, "$ ", 2),
           "what the page quotes is in tests/values (make promote)", command, &file);

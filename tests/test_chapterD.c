@@ -7,6 +7,9 @@
 #include "check.h"
 #include "results.h"
 #include "train.h"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 /* A model of two tensors, and a loss whose least point is known: squared distance to a target. */
 struct bowl { struct matrix a, b, da, db; struct weights list; double noise; };
@@ -147,6 +150,9 @@ static void resumed_is_the_same(void)
         stop_after = 1 + random_below(&dice, 499);
         pid_t child = fork();
         if (!child) {
+#ifdef _OPENMP
+            omp_set_num_threads(1); /* a child has none of its parent's threads */
+#endif
             struct bowl part = bowl_new();
             part.noise = 0.5;
             t = run_of(&part, path, 500), t.hear = stop_here;
