@@ -104,6 +104,20 @@ int sweep_loss(struct matrix dlogits, struct matrix logits,
     return 1;
 }
 
+int sweep_size(const struct weights *list, double *norm)
+{
+    enum { MATRICES = 512 };
+    double squares[MATRICES], sum = 0;
+    if (list->count > MATRICES) return 0;
+    MATRIX_PARALLEL(dynamic)
+    for (size_t i = 0; i < list->count; i++) {
+        struct matrix g = list->at[i].slope;
+        squares[i] = row_dot(g.at, g.at, g.rows * g.cols);
+    }
+    for (size_t i = 0; i < list->count; i++) sum += squares[i];
+    return *norm = sqrt(sum), 1;
+}
+
 int sweep_adamw(const struct sweep_step *s, real *restrict x,
                 const real *restrict g, double *restrict m,
                 double *restrict v, size_t n)
@@ -142,6 +156,11 @@ int sweep_loss(struct matrix dlogits, struct matrix logits,
 {
     return (void)dlogits, (void)logits, (void)target, (void)each,
            (void)loss, 0;
+}
+
+int sweep_size(const struct weights *list, double *norm)
+{
+    return (void)list, (void)norm, 0;
 }
 
 int sweep_adamw(const struct sweep_step *s, real *restrict x,

@@ -3,7 +3,7 @@
 /* Fast forms of what goes over all numbers of a batch or of a model.
  * Each gives 1 if it did the work: for floats, in the fast build, from
  * some size on. Results do not depend on the number of threads. */
-#include "matrix.h"
+#include "weights.h"
 
 /* norm_forward and norm_backward by root mean square. */
 int sweep_norm(struct matrix y, struct matrix x, struct matrix gain,
@@ -15,6 +15,9 @@ int sweep_norm_back(struct matrix dx, struct matrix dgain,
 /* loss_forward; the mean in *loss. */
 int sweep_loss(struct matrix dlogits, struct matrix logits,
                const size_t *target, double *each, double *loss);
+
+/* weights_norm, in *norm. */
+int sweep_size(const struct weights *list, double *norm);
 
 /* AdamW's step for n numbers of one matrix. */
 struct sweep_step { double beta1, beta2, epsilon, keep, rate,

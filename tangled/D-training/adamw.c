@@ -40,9 +40,10 @@ void adamw_step(struct adamw *a, struct weights *list, double rate)
 
 double adamw_clip(struct weights *list, double most)
 {
-    double norm = weights_norm(list);
-    if (!(norm > most)) return norm;
-    for (size_t i = 0; i < list->count; i++) {
+    double norm;
+    if (!sweep_size(list, &norm)) norm = weights_norm(list);
+    MATRIX_PARALLEL(dynamic)
+    for (size_t i = 0; i < (norm > most ? list->count : 0); i++) {
         struct matrix g = list->at[i].slope;
         for (size_t j = 0; j < g.rows * g.cols; j++)
             g.at[j] = (real)((double)g.at[j] * most / norm);
