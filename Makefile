@@ -81,7 +81,7 @@ library = $(BUILD)/lib.a
 lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
 folders = $(1:%=-I$(tangled)/%)
 
-flags := -std=c11 -ffp-contract=off \
+flags := -std=c11 -ffp-contract=off -fno-math-errno \
     -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla
 sanitizers := $(CFLAGS) -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -95,7 +95,7 @@ else ifeq ($(FLAVOR),fast)
   # OpenMP and oneDNN where they are found; without them, as with WITHOUT="openmp onednn",
   # the same results.
   accepts = $(shell echo 'int main(void) { return 0; }' | $(CC) -x c $1 -o /dev/null - $2 >/dev/null 2>&1 && echo yes)
-  flags += $(CFLAGS) -march=native -Werror
+  flags += $(CFLAGS) -march=native -Werror -DMATRIX_FAST -Wno-psabi
   ifeq ($(call accepts,-mprefer-vector-width=512),yes)
     flags += -mprefer-vector-width=512
   endif
@@ -196,6 +196,10 @@ $(BUILD)/live.inc: $(BUILD)/settings
 	@for n in $(patsubst live%.c,%,$(filter live%.c,$(filter-out live.c,$(call sources,$(units))))); do \
 	    echo "LIVE($$n)"; done >$@
 
+# Where the fast build has its own arithmetic, a product and a sum are rounded as one.
+ifeq ($(FLAVOR),fast)
+$(BUILD)/obj/C-as-fast-as-it-gets/heads.o $(BUILD)/obj/C-as-fast-as-it-gets/sweeps.o: flags += -ffp-contract=fast
+endif
 compile = @echo "  cc      $@"; mkdir -p $(@D); \
     $(CC) $(flags) $(if $(filter $(mpi_objects),$@),$(mpi_flags)) \
     $(if $(and $(mpi),$(filter %/chapter11.o,$@)),-DALLTOALL_MPI) -MMD -MP -I$(BUILD) -I$(plain)
@@ -283,14 +287,19 @@ $(suite_names:%=test%): test%:
 $(BUILD)/bench: $(bench_object) $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
 
-## make bench: the layer's speed beside other layouts, and PyTorch's if there (minutes)
+## make bench: speed beside other layouts and PyTorch, if there (ARGS=layer, or =train: 5 minutes)
 with_torch = $(firstword $(foreach python,python3 /usr/bin/python3,\
     $(shell $(python) -c 'import torch' 2>/dev/null && echo $(python))))
 # PyTorch at its best: its BLAS told the processor, its memory kept from step to step.
 tuned = MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 \
     $(if $(shell grep -m 1 -o avx512f /proc/cpuinfo 2>/dev/null),OPENBLAS_CORETYPE=SkylakeX)
-.PHONY: bench measure
+bench_kinds := layer train
+.PHONY: bench measure $(bench_kinds:%=bench-%)
 bench:
+	$(if $(filter-out $(bench_kinds),$(ARGS)),$(error bench measures $(bench_kinds), got '$(ARGS)' (try make bench ARGS=train)))
+	@for kind in $(or $(ARGS),$(bench_kinds)); do $(MAKE) --no-print-directory bench-$$kind || exit 1; done
+
+bench-layer:
 	@printf '# shape:\tK:\tlayout:\tdirection:\tmedian ms\tGFLOP/s\tshare of sgemm peak\n' >build/bench.tsv
 	@for shape in S M L F; do \
 	    $(MAKE) --no-print-directory FLAVOR=fast WHAT=$$shape TABLE=build/bench.tsv measure || exit 1; \
@@ -306,6 +315,22 @@ bench:
 	done
 	@awk -F '\t' '!seen[$$1]++' build/steps.tsv >build/steps.new && mv build/steps.new build/steps.tsv
 	@echo "The tables are build/bench.tsv, build/growth.tsv and build/steps.tsv."
+
+# Rounds in turn, ours and PyTorch's, and the best of each: whoever else uses the machine slows both.
+bench-train:
+	@mkdir -p build; rm -f build/train.tsv build/07-profile.tsv
+	@for round in 1 2 3; do for size in A B; do \
+	    $(MAKE) --no-print-directory FLAVOR=fast WHAT=$$size TABLE=build/train.tsv measure || exit 1; \
+	    if [ -n "$(with_torch)" ]; then \
+	        $(tuned) $(with_torch) tests/bench_torch.py $$size | tee -a build/train.tsv || exit 1; \
+	    else echo "PyTorch is not installed: compared with nobody"; fi; \
+	done; done
+	@tests/bench_origin >build/07-bench.tsv && tests/bench_origin >build/07-profile.tsv
+	@tests/bench_join build/train.tsv >>build/07-bench.tsv
+	@$(MAKE) --no-print-directory FLAVOR=fast WHAT=profile TABLE=build/07-profile.tsv measure
+	@cat build/07-bench.tsv
+	@echo "The tables are build/07-bench.tsv and build/07-profile.tsv. On a quiet machine, put them on the pages:"
+	@echo "    cp build/07-bench.tsv build/07-profile.tsv figures/data/ && make promote"
 
 measure: $(BUILD)/bench $(BUILD)/chapter6
 	@$(BUILD)/chapter6 --version
