@@ -11,8 +11,10 @@ STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9]*.nw)) $(sor
 DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9]*.gp figures/[0-9]*.dot))))
 SUITE_FILES := $(wildcard $(sort $(foreach s,$(STEMS),tests/test_chapter$(call number,$s).c)))
 INDEXES := chunks identifiers terms
-DOCUMENTS := $(STEMS) bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
-PRINTED := $(STEMS) bibliography $(INDEXES)
+# The path is the second, behind the front page.
+BODY := $(firstword $(STEMS)) path $(wordlist 2,99,$(STEMS))
+DOCUMENTS := $(BODY) bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
+PRINTED := $(BODY) bibliography $(INDEXES)
 # The pages bring their fonts, if all of them and woff2_compress are there.
 FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/fonts/truetype/dejavu \
     /usr/share/fonts/tex-gyre* /usr/share/texlive/texmf-dist/fonts/opentype/public/tex-gyre* \
@@ -35,7 +37,7 @@ publish = cmp -s $1 $2 || { cp $1 $2.new && mv $2.new $2 && echo "  $3 $2"; }
 figures_of = $(filter $(firstword $(subst -, ,$1))-%,$(DRAWN))
 script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
 programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter $(firstword $(sort $u $1)),$u),\
-    $(BUILD)/chapter$(call number,$u))) $(if $(filter A-%,$1),$(BUILD)/predict)
+    $(BUILD)/chapter$(call number,$u))) $(if $(filter A-%,$1),$(BUILD)/predict) $(if $(wildcard $(tangled)/$1/live[0-9]*.c),$(BUILD)/live)
 in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 sub = +@$(MAKE) --no-print-directory $(in_parallel)
 
@@ -63,7 +65,7 @@ build/html/book.js: book/book.js
 build/html/search.js: build/weave/search.js
 build/html/book.js build/html/search.js:
 	@mkdir -p $(@D) && cp $< $@
-build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css book/cards.css
+build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css book/cards.css book/live.css
 	@mkdir -p $(@D) && cat $^ >$@
 define font
 build/html/$(basename $(notdir $1)).woff2: $1
@@ -82,7 +84,9 @@ build/weave/list: always
 	@$(call keep,$@)
 $(STEMS:%=build/quoted/%.runs.stamp): build/quoted/%.runs.stamp: chapters/%.nw $(READER) build/weave/list
 	@CHAPTERS=$< RUNS=yes $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
-build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list $(SUITE_FILES) $(READER) book/resolve.lua \
+build/weave/reading: book/lint $(STEMS:%=chapters/%.nw)
+	@book/lint --cards >$@.new && mv $@.new $@
+build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list build/weave/reading $(SUITE_FILES) $(READER) book/resolve.lua \
     book/suites.lua book/references.bib
 	@CHAPTERS='$(STEMS:%=chapters/%.nw)' $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
 READ := $(DOCUMENTS:%=build/weave/%.json) build/weave/search.js
@@ -149,7 +153,7 @@ $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s)
 plot = gnuplot -e "$(if $(findstring narrow,$@),narrow = 1;) set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
 GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9]*.gp))
 DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9]*.dot))
-$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp
+$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp figures/live.gp
 $(GP:%=%.narrow.svg):
 	@$(call plot,svg size 400$(,)330 dynamic font 'sans-serif$(,)13')
 $(GP:%=%.svg):
@@ -204,7 +208,7 @@ pdf:
 MAIN_PARTS := $(filter 0% 1%,$(filter-out 00-%,$(STEMS)))
 inputs = $(patsubst %,'\input{build/weave/%}',$1)
 build/weave/parts.tex: build/weave/list book/pages.mk
-	@printf '%s\n' $(call inputs,$(filter 00-%,$(STEMS))) '\mainmatter' $(call inputs,$(MAIN_PARTS)) '\appendix' \
+	@printf '%s\n' $(call inputs,$(filter 00-% path,$(BODY))) '\mainmatter' $(call inputs,$(MAIN_PARTS)) '\appendix' \
 	    $(call inputs,$(filter-out $(MAIN_PARTS) 00-%,$(STEMS))) '\backmatter' $(call inputs,bibliography $(INDEXES)) >$@
 
 # LaTeX runs until its page references have settled. A character that no font has is a mistake.
@@ -238,6 +242,7 @@ dist:
 ## make test-pages: check the pages, the PDF, the EPUB and the archive
 test-pages:
 	@$(MAKE) --no-print-directory dist
+	@$(MAKE) --no-print-directory $(BUILD)/page
 	@test -d tests/site/node_modules || { echo "The page checks are not installed. Type: ./setup test" >&2; exit 1; }
 	@mkdir -p build/test
 	@cd tests/site && node --test --test-concurrency=2 --test-reporter=tap >../../build/test/pages.tap 2>&1 || \

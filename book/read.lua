@@ -314,6 +314,7 @@ local function number_blocks(chapter, blocks)
       end
       local attr = attributes(id, 'figure', 'fig')
       attr.attributes.file, attr.attributes.alt = image.src, alt
+      if image.classes:includes('live') then attr.attributes.live = image.src:match('^%w+%-(.*)$') end
       return pandoc.Div({ pandoc.Plain(image.caption) }, attr)
     end
     local content = p.content                  -- asked for once: each time it is made anew

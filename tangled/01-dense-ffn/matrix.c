@@ -86,6 +86,7 @@ void matrix_add(struct matrix out, struct matrix a, real s,
 {
     matrix_expect(a, out.rows, out.cols, "a");
     matrix_expect(b, out.rows, out.cols, "b");
+    if (fast_add(out, a, s, b)) return;
     for (size_t i = 0; i < out.rows * out.cols; i++)
         out.at[i] = a.at[i] + (real)(s * b.at[i]);
 }

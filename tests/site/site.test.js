@@ -19,7 +19,8 @@ const pageOf = (suite) => suite.replace('test_chapter', 'test-').replace('.c', '
 test('every chapter has its page, and there is nothing else', () => {
   const expected = chapters.map((name) => name.startsWith('00-') ? 'index.html' : name.replace('.nw', '.html'))
   assert.deepEqual(fs.readdirSync(site).filter((name) => !name.endsWith('.woff2')).sort(),
-    [...expected, ...suites.map(pageOf), 'bibliography.html', 'chunks.html', 'identifiers.html', 'terms.html', 'tests.html', 'style.css', 'book.js', 'search.js', 'cards.js', 'lessons.js'].sort())
+    [...expected, ...suites.map(pageOf), 'path.html', 'bibliography.html', 'chunks.html', 'identifiers.html', 'terms.html', 'tests.html', 'style.css', 'book.js', 'search.js',
+      'cards.js', 'lessons.js'].sort())
 })
 
 test('every link and fragment resolves, without a network', () => {

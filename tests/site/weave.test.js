@@ -94,7 +94,11 @@ ${values}
 @
 
 <<lessons${n}.c>>=
-extern int lessons${n};
+struct row { const char *id, *title, *paths; int minutes; const char *question; };
+extern const struct row lessons${n}[1];
+const struct row lessons${n}[] = {
+    {"${n}.1", "Two & two", "1.1.1", 3, "Is 2 < 3?"},
+};
 @
 `
 
@@ -401,6 +405,15 @@ test('a function names the cases that hold it, and they are a page', () => {
   match(page('tests'), /<a href="test-1\.html#case-nothing">nothing<\/a>/)
 })
 
+test('the path has each lesson, its minutes, and the section to read with those that lint counts', () => {
+  const text = page('path')
+  match(text, /<h2 id="path-1">.*\n<p>.*It has 1 step so far: at one a day, 1 day\.<\/p>\n<ol>/)
+  match(text, /<a href="01-one\.html#lesson-1\.1"[^>]*>1\.1 Two &amp; two<\/a><br \/>\s*3 minutes, 1 of them to read <a href="01-one\.html#sec-here"[^>]*>Section\s1\.1<\/a>, <em>A section<\/em>, first\. <span class="state" data-of="1\.1">/)
+  lacks(text, /path-2|beside-the-paths|2\.1/)
+  match(page('01-one'), /<nav[^]*?<a href="path\.html">The path<\/a>/)
+  match(read('book/html/search.js'), /"path\.html#path-1"/)
+})
+
 test('the bibliography has the works that are cited, and by whom', () => {
   match(page('bibliography'), /id="ref-knuth1984"[^]*Literate Programming[^]*Cited in <a href="01-one\.html"[^>]*>1<\/a>\./)
   lacks(page('bibliography'), /class="cited"/)
@@ -594,7 +607,7 @@ test('a chapter that goes takes its page along, and its name from the others', (
   made('html')
   lacks(page('01-one') + page('chunks') + page('identifiers'), /02-two\.html/)
   assert.deepEqual(fs.readdirSync(file('book/html')).filter((name) => !name.endsWith('.woff2')).sort(),
-    ['01-one.html', 'bibliography.html', 'book.js', 'chunks.html', 'identifiers.html', 'search.js', 'style.css',
+    ['01-one.html', 'bibliography.html', 'book.js', 'chunks.html', 'identifiers.html', 'path.html', 'search.js', 'style.css',
       'terms.html', 'test-1.html', 'tests.html'])
   write('chapters/01-one.nw', one)
   write('chapters/02-two.nw', two)
