@@ -252,7 +252,7 @@ $(BUILD)/tests: $(test_objects) $(lessons) $(library) $(BUILD)/settings
 # One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
 SUITES ?=
 .PHONY: suites
-suites: $(programs) $(BUILD)/predict $(BUILD)/tests
+suites: $(programs) $(BUILD)/predict $(BUILD)/live $(BUILD)/tests
 	@SEED=$(SEED) $(BUILD)/tests $(SUITES)
 
 ## make test3: chapter 3's suite in all flavors; SEED=7 draws other cases
