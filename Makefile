@@ -272,7 +272,7 @@ $(BUILD)/ranks: $(ranks_object) $(BUILD)/obj/tests/check.o $(library) $(BUILD)/s
 # One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
 SUITES ?=
 .PHONY: suites
-suites: $(programs) $(BUILD)/predict $(BUILD)/tests $(if $(mpi),$(BUILD)/ranks)
+suites: $(programs) $(BUILD)/predict $(BUILD)/live $(BUILD)/tests $(if $(mpi),$(BUILD)/ranks)
 	@SEED=$(SEED) $(BUILD)/tests $(SUITES)
 
 ## make test3: chapter 3's suite in all flavors; SEED=7 draws other cases
