@@ -126,8 +126,9 @@ test('each transcript on a page is what its program prints now', () => {
 for (const name of pages.filter(unlike)) {
   test(`${name} in a browser, at three widths, light and dark`, async () => {
     const shots = process.env.SHOTS
+    const { page, trouble, close } = await open(name, { viewport: { width: 390, height: 900 } })
     for (const width of [390, 900, 1440]) {
-      const { page, trouble, close } = await open(name, { viewport: { width, height: 900 } })
+      await page.setViewportSize({ width, height: 900 })
       for (const colorScheme of ['light', 'dark']) {
         await page.emulateMedia({ colorScheme })
         const where = `${name} at ${width} px, ${colorScheme}`
@@ -165,7 +166,7 @@ for (const name of pages.filter(unlike)) {
         assert.ok(contrast >= 4.5, `${where}: text has a contrast of ${contrast.toFixed(1)} only`)
         if (shots) await page.screenshot({ path: `${shots}/${name}-${width}-${colorScheme}.png`, fullPage: true })
       }
-      await close()
     }
+    await close()
   })
 }
