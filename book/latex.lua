@@ -27,25 +27,43 @@ local function ref(target, text) return ('\\hyperref[%s]{%s}'):format(label(targ
 
 -- Code -----------------------------------------------------------------------
 
+local function words(text) return common.worded(text, tex_code, '\\added{%s}', '\\removed{%s}') end
+
 local function code(text, language, labels)
   return common.highlight(text, language, 'latex', function(kind, name, target)
     if kind == 'u' then return ref('#' .. target, '\\chunkuse{' .. tex(name) .. '}') end
-    if kind == 'i' then return ref(target, tex_code(name)) end
+    if kind == 'i' then return ref(target, words(name)) end
+    if kind ~= 'd' then return words(common.mark(kind, name)) end
     labels[#labels + 1] = anchor(target)
-    return tex_code(name)
+    return words(name)
   end)
+end
+
+local SIGNS = { ['='] = '\\stays{%s}', ['+'] = '\\sign{+}%s', ['-'] = '\\sign{−}%s', ['~'] = '\\sign{±}%s' }
+local function diffed(a, new, old)
+  local out = {}
+  local first, inside, last = new:match('^(.-\n.-\n)(.-)(\n\\end{Highlighting}.*)$')
+  common.changes(a.signs, inside, old:match('^.-\n.-\n(.-)\n\\end{Highlighting}'), function(sign, lines)
+    local line = lines[1]
+    if sign == '-' then line = line:gsub('^\\NormalTok{( +)', '%1\\NormalTok{'):gsub('^( *)(.*)$', '%1\\removed{%2}') end
+    out[#out + 1] = SIGNS[sign] and SIGNS[sign]:format(line) or ('\\stays{\\textit{… %d lines as before}}'):format(#lines)
+  end)
+  return first .. table.concat(out, '\n') .. last
 end
 
 local function chunk(d)
   local a, labels, files = d.attributes, { anchor(d.identifier) }, {}
   for id in a.anchors:gmatch('%S+') do labels[#labels + 1] = anchor(id) end
-  local text = code(d.content[1].text, a.files:match('%.[ch]=') and 'c' or 'default', labels)
+  local language = a.files:match('%.[ch]=') and 'c' or 'default'
+  local text = code(d.content[1].text, language, labels)
+  if a.signs then text = diffed(a, text, code(a.before, language)) end
   for path in a.files:gmatch('([^%s=]+)=') do files[#files + 1] = '\\texttt{' .. tex_code(path) .. '}' end
   local _, lines = d.content[1].text:gsub('\n', '')
   local blocks = pandoc.List { block(('\\chunkhead{%d}{%s}{%s}{⟨%s⟩%s}{%s}'):format(math.min(lines + 4, 16), table.concat(labels),
-    a.number, tex(a.title), a.prev == '' and '$\\equiv$' or '$+\\!\\equiv$', table.concat(files, ', '))), block(text) }
-  local foot = d.content[2]
-  blocks:insert(foot and pandoc.Plain(around('\\chunkfoot{', foot.content, '}')) or block('\\chunkend'))
+    a.number, tex(a.title), a.prev == '' and '$\\equiv$' or '$+\\!\\equiv$', table.concat(files, ', '))) }
+  if a.signs then blocks:insert(pandoc.Plain(around('\\chunkagainst{', d.content[3].content, '}'))) end
+  local foot = d.content[2].content
+  blocks:extend { block(text), #foot > 0 and pandoc.Plain(around('\\chunkfoot{', foot, '}')) or block('\\chunkend') }
   return blocks
 end
 
@@ -162,9 +180,9 @@ local function link(l)
   local to, target = l.target:match('^([%w-]*%.?h?t?m?l?)#(.*)$')
   if target and target:match('^ref%-') then return around('\\hyperref[' .. label('bibliography.html#' .. target) .. ']{', l.content, '}') end
   if not to then return nil end
-  if to:match('^test%-') or to:match('^%a+%.html$') and to ~= 'index.html' then return l.content end    -- in an index: no link back
+  if to:match('^test%-') or to:match('^%a+%.html$') and to ~= 'index.html' and to ~= 'path.html' then return l.content end    -- in an index: no link back
   local out = around('\\hyperref[' .. label(l.target) .. ']{', l.content, '}')
-  if l.classes[1] ~= 'reference' and (target:match('^chunk%-') or l.classes[1] == 'definition') then
+  if l.classes[1] ~= 'reference' and (target:match('^chunk%-') or l.classes[1] == 'definition' or l.classes[1] == 'asked') then
     out:insert(raw('~{\\footnotesize(p.~\\pageref{' .. label(l.target) .. '})}'))
   end
   return out

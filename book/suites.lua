@@ -10,7 +10,7 @@ return function(book, link, joined)
   local M, all, of = {}, {}, {}
 
   -- The file in pieces, cut at the empty lines outside of functions: text, and what it defines.
-  local function pieces_of(text)
+  function M.pieces_of(text)
     local pieces, piece, inside = {}, nil, false
     for line in (text .. '\n'):gmatch('(.-)\n') do
       if line == '' and not inside then piece = nil
@@ -31,7 +31,7 @@ return function(book, link, joined)
   end
 
   local function read_suite(chapter, path, text)
-    local suite = { chapter = chapter, path = path, page = 'test-' .. chapter.program .. '.html', pieces = pieces_of(text), cases = {} }
+    local suite = { chapter = chapter, path = path, page = 'test-' .. chapter.program .. '.html', pieces = M.pieces_of(text), cases = {} }
     local piece_of = {}
     for _, piece in ipairs(suite.pieces) do
       for _, name in ipairs(piece.defines) do piece_of[name] = piece end

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "checkpoint.h"
-#include "progress.h"
+#include "path.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
@@ -65,7 +65,10 @@ static void record(const char *line)
 /* A whole file of lines, counted and printed. */
 static void file(char *text, size_t size)
 {
-    struct progress progress = {0};
+    static const struct lesson row = {.id = "3.2", .title = "a claim", .paths = "1.1.1", .kind = LESSON_CONSTANT};
+    static const struct lesson_table table = {&row, 1};
+    static const struct lesson_table *const chapters[] = {&table};
+    struct progress progress = {.chapters = chapters, .chapters_count = 1};
     size_t number = 1;
     for (size_t from = 0, i = 0; i <= size; i++)
         if (i == size || text[i] == '\n') {
@@ -73,13 +76,12 @@ static void file(char *text, size_t size)
             if (i > from) progress_take(&progress, number, text + from);
             from = i + 1, number++;
         }
-    static const struct lesson row = {.id = "3.2", .title = "a claim"};
-    static const struct lesson_table table = {&row, 1};
-    static const struct lesson_table *const chapters[] = {&table};
+    progress_settle(&progress);
     static FILE *nowhere;
     if (!nowhere && !(nowhere = fopen("/dev/null", "w"))) abort();
     struct terminal to = {.out = nowhere, .columns = 80};
-    progress_print(&to, &progress, chapters, 1);
+    progress_print(&to, &progress);
+    path_print(&to, 1, &progress, path_day("2026-05-01"));
     progress_free(&progress);
 }
 

@@ -127,8 +127,8 @@ struct matrix matrix_new(size_t rows, size_t cols)
     struct matrix m = {rows, cols, NULL};
     if (!cols || rows <= most / cols) m.at = zeros(rows * cols);
     if (m.at) return m;
-    stop("no memory for a matrix [%zu, %zu]; make it smaller", rows,
-         cols);
+    give_up("no memory for a matrix [%zu, %zu]; make it smaller",
+            rows, cols);
 }
 
 void matrix_free(struct matrix *matrix)

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 #include "batch.h"
 #include "loss.h"
 #include "stop.h"
@@ -20,8 +21,8 @@ void batch_draw(struct batch *b, enum corpus_part part,
 }
 
 struct batch_bits batch_bits(struct batch *b, enum corpus_part part,
-    size_t batches, void (*guess)(void *model, struct batch *batch),
-    void *model)
+                             size_t batches, batch_guess *guess,
+                             void *model)
 {
     struct random random = random_seeded(part + 1000);
     struct batch_bits bits = {{0}, 0};
@@ -42,18 +43,49 @@ struct batch_bits batch_bits(struct batch *b, enum corpus_part part,
     return bits;
 }
 
+double batch_exact(struct batch *b, enum corpus_part part,
+                   batch_guess *guess, void *model)
+{
+    const struct corpus_lines *l
+        = &b->corpus->lines[part][TEXT_ARITHMETIC];
+    enum { MOST = 256 };
+    size_t most = b->windows < MOST ? b->windows : MOST;
+    size_t right = 0, all = 0, used = 0, length = b->length;
+    const char *line[MOST];
+    for (size_t i = 0; i <= l->count; i++) {
+        if (i < l->count && strchr(l->at[i], '+'))
+            line[used++] = l->at[i];
+        if (!used || (used < most && i < l->count)) continue;
+        for (size_t w = 0; w < used; w++)
+            for (size_t s = 0, end = strlen(line[w]); s < length; s++) {
+                size_t t = w * length + s;
+                b->symbol[t] = s < end ? text_symbol(line[w][s]) : 0;
+                b->target[t] = s + 1 < end
+                    ? text_symbol(line[w][s + 1]) : 0;
+            }
+        guess(model, b);
+        for (size_t w = 0; w < used; w++) {
+            size_t s = (size_t)(strchr(line[w], '=') - line[w]), ok = 1;
+            for (; line[w][s + 1]; s++) ok &= b->right[w * length + s];
+            right += ok, all++;
+        }
+        used = 0;
+    }
+    return (double)right / (double)all;
+}
+
 struct batch batch_new(const struct corpus *corpus, size_t windows,
                        size_t length)
 {
     size_t tokens = windows * length, text = windows * (length + 1);
     return (struct batch){corpus, windows, length,
         room(tokens, sizeof(size_t)), room(tokens, sizeof(size_t)),
-        room(tokens, sizeof(double)), room(text, 1),
+        room(tokens, sizeof(double)), room(tokens, 1), room(text, 1),
         room(text, sizeof(size_t))};
 }
 
 void batch_free(struct batch *b)
 {
     free(b->symbol), free(b->target), free(b->each);
-    free(b->domain), free(b->text);
+    free(b->right), free(b->domain), free(b->text);
 }

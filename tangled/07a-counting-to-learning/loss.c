@@ -23,6 +23,34 @@ double loss_forward(struct matrix dlogits, struct matrix logits,
 
 double loss_bits(double nats) { return nats / log(2); }
 
+void loss_right(struct matrix dlogits, const size_t *target,
+                unsigned char *right)
+{
+    double tokens = (double)dlogits.rows;
+    for (size_t t = 0; t < dlogits.rows; t++) {
+        const real *row = matrix_row(dlogits, t);
+        double most = 0, own = 1 + tokens * (double)row[target[t]];
+        for (size_t v = 0; v < dlogits.cols; v++)
+            if (v != target[t])
+                most = fmax(most, tokens * (double)row[v]);
+        right[t] = own > most;
+    }
+}
+
+double loss_squares(struct matrix scores, const size_t *target)
+{
+    double tokens = (double)scores.rows, loss = 0;
+    for (size_t t = 0; t < scores.rows; t++) {
+        real *row = matrix_row(scores, t);
+        row[target[t]] -= 1;
+        for (size_t v = 0; v < scores.cols; v++) {
+            loss += (double)row[v] * (double)row[v] / tokens;
+            row[v] *= (real)(2 / tokens);
+        }
+    }
+    return loss;
+}
+
 size_t loss_sample(struct matrix row, struct random *random)
 {
     double left = random_uniform(random);

@@ -6,7 +6,9 @@
 #include <time.h>
 #include "bigram.h"
 #include "fit.h"
+#include "health.h"
 #include "loss.h"
+#include "mlpfit.h"
 #include "print.h"
 #include "program.h"
 #include "results.h"
@@ -15,27 +17,47 @@
 extern const struct lesson_table lessons7;
 
 enum { WIDTH = 64, HEADS = 4, BLOCKS = 2, WINDOW = 32, WINDOWS = 64,
-       COUNTED = 1500, EXAM = 16, DESCENT = 2000, CURVE = 15 };
+       CONTEXT = 8, STACK = 3, COUNTED = 1500, EXAM = 16,
+       DESCENT = 2000, CURVE = 15, FEW = 4 };
+enum { ALL, ONLY_MLP, ONLY_DENSE, ONLY_MOE };
 static const double smooth = 0.1, peak = 3e-3, plain_rate = 30,
-    adam_rate = 0.05;
+    adam_rate = 0.05, stack_rate = 0.1;
 static size_t steps = 60, which, hidden = 64, experts = 4, top_k = 1,
-    seed = LESSON_BOOK_SEED;
-static double alpha = 0.01;
+    seed = LESSON_BOOK_SEED, activation = FFN_GELU, norm = NORM_LAYER,
+    residual, column = 1, timed;
+static double alpha = 0.01, scale = 1, last = 0.1;
 static const char *prompt = "12+07=";
 
-static const char *const models[] = {"both", "dense", "moe", NULL};
+static const char *const models[] = {"all", "mlp", "dense", "moe",
+                                     NULL},
+    *const activations[] = {"relu", "gelu", "tanh", NULL},
+    *const norms[] = {"none", "rms", "layer", "batch", NULL},
+    *const answers[] = {"no", "yes", NULL};
 static const struct args_option options[] = {
     {"--steps", "training steps", ARGS_COUNT, &steps, 0, 100000, NULL},
     {"--model", "what to train", ARGS_CHOICE, &which, 0, 0, models},
+    {"--prompt", "what the models go on from", ARGS_TEXT, &prompt,
+     1, 64, NULL},
     {"--hidden", "hidden units, H", ARGS_COUNT, &hidden, 1, 4096, NULL},
+    {"--activation", "of the MLP", ARGS_CHOICE, &activation, 0, 0,
+     activations},
+    {"--norm", "of the MLP", ARGS_CHOICE, &norm, 0, 0, norms},
+    {"--scale", "of the MLP's blocks at first", ARGS_NUMBER, &scale,
+     0, 100, NULL},
+    {"--residual", "its blocks add to what they read", ARGS_CHOICE,
+     &residual, 0, 0, answers},
+    {"--last", "of its last product at first", ARGS_NUMBER, &last,
+     0, 100, NULL},
     {"--experts", "experts of the MoE, E", ARGS_COUNT, &experts, 2, 64,
      NULL},
     {"--top-k", "experts kept per token, K", ARGS_COUNT, &top_k, 1, 64,
      NULL},
     {"--alpha", "weight of the auxiliary loss", ARGS_NUMBER, &alpha,
      0, 100, NULL},
-    {"--prompt", "what the models go on from", ARGS_TEXT, &prompt,
-     1, 64, NULL},
+    {"--column", "the transformers know it", ARGS_CHOICE, &column,
+     0, 0, answers},
+    {"--seconds", "say how long each took", ARGS_CHOICE, &timed, 0, 0,
+     answers},
     {"--seed", "of the random numbers", ARGS_COUNT, &seed,
      0, 4294967295, NULL},
     {0},
@@ -58,17 +80,20 @@ static void check(const struct args *args)
     }
 }
 
-enum { UNIFORM, UNIGRAM, COUNTS, LEARNED, DENSE, MOE, RUNGS };
+enum { UNIFORM, UNIGRAM, COUNTS, LEARNED, MLP, DENSE, MOE, RUNGS };
 static struct rung {
     const char *name;
     int trained;
+    struct mlpfit mlp;
     struct fit fit;
+    batch_guess *guess;
+    void *model;
     uint64_t parameters, flops;
     struct batch_bits held, train;
-    double seconds;
+    double exact, seconds;
 } rung[RUNGS] = {{.name = "uniform"}, {.name = "unigram"},
-    {.name = "counted"}, {.name = "learned"}, {.name = "dense"},
-    {.name = "moe"}};
+    {.name = "counted"}, {.name = "learned"}, {.name = "mlp"},
+    {.name = "dense"}, {.name = "moe"}};
 
 static struct corpus corpus;
 static struct batch batch;
@@ -82,6 +107,13 @@ static void table_guess(void *logits, struct batch *b)
 {
     bigram_rows(rows, *(struct matrix *)logits, b->symbol);
     loss_forward(rows, rows, b->target, b->each);
+    loss_right(rows, b->target, b->right);
+}
+
+static void examine(struct rung *r)
+{
+    r->held = batch_bits(&batch, CORPUS_HELD, EXAM, r->guess, r->model);
+    r->exact = batch_exact(&batch, CORPUS_HELD, r->guess, r->model);
 }
 
 static void descend(int adam)
@@ -102,6 +134,11 @@ static void descend(int adam)
     adamw_free(&adamw), weights_free(&list), matrix_free(&slope);
 }
 
+static double seconds_since(clock_t before)
+{
+    return (double)(clock() - before) / CLOCKS_PER_SEC;
+}
+
 static void climb_tables(void)
 {
     struct random r = random_seeded(seed);
@@ -115,12 +152,15 @@ static void climb_tables(void)
     matrix_clear(table[UNIFORM]);
     bigram_unigram(table[UNIGRAM], count, smooth);
     bigram_from_counts(table[COUNTS], count, smooth);
-    descend(0), descend(1);
+    descend(0);
+    clock_t before = clock();
+    descend(1);
+    rung[LEARNED].seconds = seconds_since(before);
     for (size_t i = UNIFORM; i <= LEARNED; i++) {
         rung[i].parameters = i == UNIFORM ? 0
             : i == UNIGRAM ? symbols : symbols * symbols;
-        rung[i].held = batch_bits(&batch, CORPUS_HELD, EXAM,
-                                  table_guess, &table[i]);
+        rung[i].guess = table_guess, rung[i].model = &table[i];
+        examine(&rung[i]);
     }
 }
 
@@ -134,6 +174,13 @@ static int prepare(void)
     for (size_t i = UNIFORM; i <= LEARNED; i++)
         table[i] = matrix_new(symbols, symbols);
     return 0;
+}
+
+static struct mlp_options mlp_options_of(double first, size_t kind)
+{
+    return (struct mlp_options){symbols, WINDOW, CONTEXT, WIDTH, hidden,
+        STACK, (enum ffn_activation)activation, (enum norm_kind)kind,
+        (int)residual, 0, sqrt(3.0 / CONTEXT), first, last};
 }
 
 static struct gpt_options options_of(int moe)
@@ -156,10 +203,13 @@ static void add_rows(const struct rung *r, uint64_t step)
     char name[RESULTS_NAME];
     snprintf(name, sizeof name, "%s", r->name);
     if (r == &rung[MOE]) snprintf(name, sizeof name, "moe%zu", top_k);
+    if (r == &rung[DENSE] && !column)
+        snprintf(name, sizeof name, "no-column");
     for (size_t d = 0; d < TEXT_DOMAINS; d++)
         results_add(&results, name, seed, step, domains[d],
                     r->held.domain[d]);
     results_add(&results, name, seed, step, "all", r->held.all);
+    results_add(&results, name, seed, step, "exact", r->exact);
     if (step != steps) return;
     results_add(&results, name, seed, step, "train", r->train.all);
     results_add(&results, name, seed, step, "parameters",
@@ -168,36 +218,65 @@ static void add_rows(const struct rung *r, uint64_t step)
     results_add(&results, name, seed, step, "seconds", r->seconds);
 }
 
-static void examine(void *fit, uint64_t step, double loss)
+static void hear(void *model, uint64_t step, double loss)
 {
-    (void)loss;
-    if (!pupil || step * CURVE % steps || step == steps)
-        return;
-    pupil->held = batch_bits(&batch, CORPUS_HELD, EXAM, fit_guess, fit);
+    (void)model, (void)loss;
+    if (!pupil || step * CURVE % steps || step == steps) return;
+    examine(pupil);
     add_rows(pupil, step);
+}
+
+/* A column's table that stays zero says nothing. */
+static double without_column(void *fit, struct random *random)
+{
+    double loss = fit_gradient(fit, random);
+    matrix_clear(((struct fit *)fit)->grad.column);
+    return loss;
+}
+
+static void train_rung(struct rung *r, struct weights *list,
+    double (*gradient)(void *model, struct random *random))
+{
+    if (pupil) pupil = r;
+    struct train t = {.name = r->name, .list = list,
+        .gradient = gradient, .hear = hear, .context = r->model,
+        .steps = steps, .warm = steps < 500 ? steps / 5 : 100,
+        .rate = peak, .clip = 1, .tokens = WINDOWS * WINDOW,
+        .seed = seed};
+    clock_t before = clock();
+    train_run(&t);
+    r->seconds = seconds_since(before);
+    examine(r);
+}
+
+static void climb_mlp(struct rung *r)
+{
+    struct mlp_options o = mlp_options_of(scale, norm);
+    if (r->trained++) return;
+    r->mlp = mlpfit_new(o, WINDOWS, &corpus, seed);
+    r->guess = mlpfit_guess, r->model = &r->mlp;
+    r->parameters = mlp_parameters(&o), r->flops = mlp_flops(&o);
+    train_rung(r, &r->mlp.list, mlpfit_gradient);
 }
 
 static void climb(struct rung *r, struct gpt_options o)
 {
     if (r->trained++) return;
     r->fit = fit_new(o, WINDOWS, &corpus, seed);
-    if (pupil) pupil = r;
+    if (!column) matrix_clear(r->fit.gpt.column);
+    r->guess = fit_guess, r->model = &r->fit;
     r->parameters = gpt_parameters(&o), r->flops = gpt_flops(&o);
-    struct train t = {.name = r->name, .list = &r->fit.list,
-        .gradient = fit_gradient, .hear = examine, .context = &r->fit,
-        .steps = steps, .warm = steps < 500 ? steps / 5 : 100,
-        .rate = peak, .clip = 1, .tokens = WINDOWS * WINDOW,
-        .seed = seed};
-    clock_t before = clock();
-    train_run(&t);
-    r->seconds = (double)(clock() - before) / CLOCKS_PER_SEC;
-    r->held = batch_bits(&batch, CORPUS_HELD, EXAM, fit_guess, &r->fit);
+    train_rung(r, &r->fit.list,
+               column ? fit_gradient : without_column);
 }
 
 static void climb_all(void)
 {
-    if (which != 2) climb(&rung[DENSE], options_of(0));
-    if (which != 1) climb(&rung[MOE], options_of(1));
+    if (which == ALL || which == ONLY_MLP) climb_mlp(&rung[MLP]);
+    if (which == ALL || which == ONLY_DENSE)
+        climb(&rung[DENSE], options_of(0));
+    if (which == ALL || which == ONLY_MOE)
+        climb(&rung[MOE], options_of(1));
 }
 
 static void done(void)
@@ -205,96 +284,130 @@ static void done(void)
     for (size_t i = UNIFORM; i <= LEARNED; i++) matrix_free(&table[i]);
     for (size_t i = DENSE; i < RUNGS; i++)
         if (rung[i].trained) fit_free(&rung[i].fit);
+    if (rung[MLP].trained) mlpfit_free(&rung[MLP].mlp);
     corpus_free(&corpus), batch_free(&batch), matrix_free(&rows);
     free(count);
+}
+
+static size_t next_of(size_t at, const size_t *text, size_t length,
+                      struct random *r)
+{
+    struct rung *g = &rung[at];
+    size_t next;
+    if (at <= LEARNED) {
+        struct matrix row = matrix_rows(rows, 0, 1);
+        bigram_rows(row, table[at], &text[length - 1]);
+        return loss_sample(row, r);
+    }
+    if (at == MLP) {
+        struct mlp_work *work = mlp_work_new(&g->mlp.mlp.options,
+                                             WINDOW);
+        mlp_freeze(work, 1);
+        next = mlp_next(&g->mlp.mlp, work, text, length, r);
+        mlp_work_free(work);
+    } else {
+        struct gpt_work *work = gpt_work_new(&g->fit.gpt.options,
+                                             WINDOW);
+        next = gpt_next(&g->fit.gpt, work, text, length, r);
+        gpt_work_free(work);
+    }
+    return next;
 }
 
 static void print_sample(FILE *out, size_t at)
 {
     enum { DRAWN = 44 };
     struct random r = random_seeded(seed);
-    struct gpt_options o = options_of(0);
-    struct gpt_work *work = NULL;
     size_t text[200], length = 0, asked = strlen(prompt);
-    if (rung[at].trained) {
-        o = rung[at].fit.gpt.options;
-        work = gpt_work_new(&o, WINDOW);
-    }
     for (; length < asked; length++)
         text[length] = text_symbol(prompt[length]);
     fprintf(out, "    %-8s %s", rung[at].name, prompt);
     for (; length < asked + DRAWN; length++) {
-        struct matrix row = matrix_rows(rows, 0, 1);
-        if (!work) bigram_rows(row, table[at], &text[length - 1]);
-        text[length] = work
-            ? gpt_next(&rung[at].fit.gpt, work, text, length, &r)
-            : loss_sample(row, &r);
+        text[length] = next_of(at, text, length, &r);
         char c = text_char(text[length]);
         fprintf(out, "%s", c == '\n' ? " / " : print_char(c));
     }
     fprintf(out, "\n");
-    if (work) gpt_work_free(work);
 }
 
 static void print_ladder(FILE *out)
 {
     print_part(out, "The ladder: bits a character, held out");
-    fprintf(out, "    %-10s %9s %9s %7s %6s %6s %6s\n", "", "numbers",
-            "FLOPs", "names", "sums", "code", "all");
+    fprintf(out, "    %-9s %8s %8s %6s %6s %6s %6s %6s%s\n", "",
+            "numbers", "FLOPs", "names", "sums", "code", "all",
+            "right", timed ? " seconds" : "");
     for (size_t i = 0; i < RUNGS; i++) {
         const struct rung *r = &rung[i];
         if (i > LEARNED && !r->trained) continue;
-        fprintf(out, "    %-10s %9" PRIu64 " %9" PRIu64
-                " %7.2f %6.2f %6.2f %6.2f\n", r->name, r->parameters,
-                r->flops, r->held.domain[0], r->held.domain[1],
-                r->held.domain[2], r->held.all);
+        fprintf(out, "    %-9s %8" PRIu64 " %8" PRIu64
+                " %6.2f %6.2f %6.2f %6.2f %5.1f%%", r->name,
+                r->parameters, r->flops, r->held.domain[0],
+                r->held.domain[1], r->held.domain[2], r->held.all,
+                100 * r->exact);
+        if (timed) fprintf(out, " %7.1f", r->seconds);
+        fprintf(out, "\n");
     }
 }
 
 static void print_rows(FILE *out)
 {
+    int tables = which == ALL || which == ONLY_MLP;
     pupil = rung;
-    climb_tables();
+    if (tables) climb_tables();
     climb_all();
     for (size_t i = 0; i < RUNGS; i++) {
         struct rung *r = &rung[i];
-        if (i > LEARNED ? !r->trained : which == 2) continue;
-        r->train = batch_bits(&batch, CORPUS_TRAIN, EXAM,
-            i > LEARNED ? fit_guess : table_guess,
-            i > LEARNED ? (void *)&r->fit : (void *)&table[i]);
+        if (i > LEARNED ? !r->trained : !tables) continue;
+        r->train = batch_bits(&batch, CORPUS_TRAIN, EXAM, r->guess,
+                              r->model);
         add_rows(r, steps);
     }
     results_write(out, &results);
     results_free(&results);
 }
 
+static int seen_before(size_t i, int by_name)
+{
+    const struct result *r = &results.at[i], *at = results.at;
+    for (size_t j = 0; j < i; j++)
+        if (!strcmp(by_name ? at[j].name : at[j].model,
+                    by_name ? r->name : r->model)) return 1;
+    return 0;
+}
+
+static void summarize(FILE *out, const char *model)
+{
+    uint64_t step = 0;
+    size_t seeds = 0;
+    for (size_t i = 0; i < results.count; i++)
+        if (!strcmp(results.at[i].model, model)
+            && results.at[i].step > step) step = results.at[i].step;
+    for (size_t i = 0; i < results.count && !seeds; i++)
+        seeds = results_over(&results, model, results.at[i].name,
+                             step).seeds;
+    fprintf(out, "%s\t%zu\t%" PRIu64, model, seeds, step);
+    for (size_t i = 0; i < results.count; i++) {
+        struct results_summary all = results_over(&results, model,
+            results.at[i].name, step);
+        if (!seen_before(i, 1))
+            fprintf(out, "\t%.6g\t%.3g", all.mean, all.deviation);
+    }
+    fprintf(out, "\n");
+}
+
 static void print_summary(FILE *out)
 {
-    static const char *const names[] = {"parameters", "flops", "names",
-        "sums", "code", "all", "train", "seconds"};
-    enum { NAMES = sizeof names / sizeof *names };
     size_t bad = results_read(&results, stdin);
     if (bad) stop("line %zu is no row of a result", bad);
     fprintf(out, "# model:\tseeds\tstep");
-    for (size_t i = 0; i < NAMES; i++)
-        fprintf(out, "\t%s\t%s deviation", names[i], names[i]);
-    fprintf(out, "\n");
     for (size_t i = 0; i < results.count; i++) {
-        const struct result *r = &results.at[i];
-        struct results_summary all = results_over(&results, r->model,
-                                                  "train", r->step);
-        int first = !strcmp(r->name, "train");
-        for (size_t j = 0; j < i && first; j++)
-            first = strcmp(results.at[j].model, r->model)
-                 || strcmp(results.at[j].name, "train");
-        if (!first) continue;
-        fprintf(out, "%s\t%zu\t%" PRIu64, r->model, all.seeds, r->step);
-        for (size_t n = 0; n < NAMES; n++) {
-            all = results_over(&results, r->model, names[n], r->step);
-            fprintf(out, "\t%.6g\t%.3g", all.mean, all.deviation);
-        }
-        fprintf(out, "\n");
+        const char *name = results.at[i].name;
+        if (!seen_before(i, 1))
+            fprintf(out, "\t%s\t%s deviation", name, name);
     }
+    fprintf(out, "\n");
+    for (size_t i = 0; i < results.count; i++)
+        if (!seen_before(i, 0)) summarize(out, results.at[i].model);
     results_free(&results);
 }
 
@@ -316,6 +429,91 @@ static void print_run(FILE *out)
     print_part(out, "Samples, nothing filtered; / is a new line");
     for (size_t i = UNIGRAM; i < RUNGS; i++)
         if (i <= COUNTS || rung[i].trained) print_sample(out, i);
+}
+
+static const double scales[] = {0.5, 1, 4};
+enum { SCALES = 3, NORMS = 4 };
+
+static void print_first(FILE *out)
+{
+    struct random r[2];
+    struct mlpfit f[2];
+    for (int i = 0; i < 2; i++) {
+        last = i ? 10 : 0.1, r[i] = random_seeded(seed);
+        f[i] = mlpfit_new(mlp_options_of(1, NORM_NONE), FEW, &corpus,
+                          seed);
+    }
+    fprintf(out, "# step\tsmall\tlarge\n");
+    for (uint64_t step = 0; step < 200; step++) {
+        double small = mlpfit_gradient(&f[0], &r[0]);
+        double large = mlpfit_gradient(&f[1], &r[1]);
+        weights_step(&f[0].list, stack_rate);
+        weights_step(&f[1].list, stack_rate);
+        fprintf(out, "%" PRIu64 "\t%.4f\t%.4f\n", step,
+                loss_bits(small), loss_bits(large));
+    }
+    mlpfit_free(&f[0]), mlpfit_free(&f[1]);
+}
+
+static void print_health(FILE *out)
+{
+    fprintf(out, "# scale:\tnorm:\tblock:\tsize\tsaturated\tdead\t"
+            "slope\tratio\n");
+    for (size_t i = 0; i < SCALES * NORMS; i++) {
+        struct random r = random_seeded(seed);
+        double first = scales[i / NORMS];
+        struct mlpfit f = mlpfit_new(mlp_options_of(first, i % NORMS),
+                                     FEW, &corpus, seed);
+        mlpfit_gradient(&f, &r);
+        for (size_t b = 0, w = 0; b < STACK; b++) {
+            struct health h = health_of(&f.mlp, f.work, b);
+            while (!strstr(f.list.at[w].name, ".w1")) w++;
+            fprintf(out, "%g\t%s\t%zu\t%.3g\t%.3g\t%.3g\t%.3g\t%.3g"
+                    "\n", first, norms[i % NORMS], b + 1, h.size,
+                    h.saturated, h.dead, h.slope,
+                    health_ratio(&f.list.at[w++], stack_rate));
+        }
+        mlpfit_free(&f);
+    }
+}
+
+static void add_stack(struct mlpfit *f, const char *name)
+{
+    struct batch_bits bits = batch_bits(&f->batch, CORPUS_HELD,
+        EXAM * WINDOWS / FEW, mlpfit_guess, f);
+    results_add(&results, name, seed, steps, "all", bits.all);
+    for (size_t i = 0, block = 1; i < f->list.count; i++) {
+        char what[RESULTS_NAME];
+        if (!strstr(f->list.at[i].name, ".w1")) continue;
+        snprintf(what, sizeof what, "saturated%zu", block);
+        results_add(&results, name, seed, steps, what,
+                    health_of(&f->mlp, f->work, block - 1).saturated);
+        snprintf(what, sizeof what, "ratio%zu", block++);
+        results_add(&results, name, seed, steps, what,
+                    health_ratio(&f->list.at[i], stack_rate));
+    }
+}
+
+static void print_stacks(FILE *out)
+{
+    for (size_t i = 0; i < SCALES * NORMS; i++) {
+        struct random r = random_seeded(seed);
+        char name[RESULTS_NAME];
+        struct mlpfit f = mlpfit_new(
+            mlp_options_of(scales[i / NORMS], i % NORMS), FEW, &corpus,
+            seed);
+        for (size_t step = 0; step < steps; step++) {
+            mlpfit_gradient(&f, &r);
+            weights_step(&f.list, step * 10 < steps * 6
+                                  ? stack_rate : stack_rate / 10);
+        }
+        snprintf(name, sizeof name, "%g-%s", scales[i / NORMS],
+                 norms[i % NORMS]);
+        add_stack(&f, name);
+        mlpfit_free(&f);
+    }
+    results_write(out, &results);
+    results_free(&results);
 }
 
 static double sums_floor(void)
@@ -435,7 +633,7 @@ static void print_numbers(FILE *out, const char *kind,
 static void print_gradient(FILE *out)
 {
     climb_all();
-    struct fit *f = &rung[which == 1 ? DENSE : MOE].fit;
+    struct fit *f = &rung[which == ONLY_DENSE ? DENSE : MOE].fit;
     const struct gpt_options *o = &f->gpt.options;
     struct random r = random_seeded(seed);
     double loss = fit_gradient(f, &r);
@@ -458,6 +656,8 @@ int main(int argc, char **argv)
 {
     static const struct args_table tables[] = {
         {"descent", print_descent}, {"attention", print_attention},
+        {"first", print_first}, {"health", print_health},
+        {"stacks", print_stacks},
         {"rows", print_rows}, {"summary", print_summary},
         {"gradient", print_gradient}, {0}};
     static const struct program program = {

@@ -1,4 +1,5 @@
 #include "fit.h"
+#include "loss.h"
 
 double fit_gradient(void *fit, struct random *random)
 {
@@ -15,6 +16,7 @@ void fit_guess(void *fit, struct batch *b)
 {
     struct fit *f = fit;
     gpt_forward(&f->gpt, f->work, b->symbol, b->target, b->each);
+    loss_right(gpt_logits(f->work), b->target, b->right);
 }
 
 struct fit fit_new(struct gpt_options o, size_t windows,

@@ -18,7 +18,7 @@ void fit_free(struct fit *fit);
 /* For struct train: a batch's loss; fills fit->list's slopes. */
 double fit_gradient(void *fit, struct random *random);
 
-/* For batch_bits: fills batch->each. */
+/* For batch_bits: fills batch->each and batch->right. */
 void fit_guess(void *fit, struct batch *batch);
 
 #endif

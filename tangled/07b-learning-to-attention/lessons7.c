@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 #include "fit.h"
+#include "health.h"
 #include "lesson.h"
 #include "loss.h"
 
@@ -19,6 +20,58 @@ static void ask_the_untrained(uint64_t seed, struct lesson_problem *l)
     l->wrong[2] = lesson_value(0);
     fprintf(l->way, "every p = 1 / %zu\n-log2 p = log2 %zu = %g\n",
             options, options, loss_bits(nats));
+}
+
+static double slope_left(size_t blocks, double scale,
+                         struct random *r)
+{
+    enum { SYMBOLS = 20, TOKENS = 64 };
+    size_t symbol[TOKENS], target[TOKENS];
+    struct mlp_options o = {SYMBOLS, TOKENS, 4, 32, 32, blocks,
+        FFN_TANH, NORM_NONE, 0, 0, sqrt(3.0 / 4), scale, 1};
+    struct mlp mlp = mlp_new(o, r), grad = mlp_new(o, r);
+    struct mlp_work *work = mlp_work_new(&o, TOKENS);
+    for (size_t t = 0; t < TOKENS; t++) {
+        symbol[t] = random_below(r, SYMBOLS);
+        target[t] = random_below(r, SYMBOLS);
+    }
+    mlp_forward(&mlp, work, symbol, target, NULL);
+    mlp_backward(&mlp, &grad, work, symbol);
+    double left = health_of(&mlp, work, 0).slope
+                / health_of(&mlp, work, blocks - 1).slope;
+    mlp_free(&mlp), mlp_free(&grad), mlp_work_free(work);
+    return left;
+}
+
+static void which_scale_dies(uint64_t seed, struct lesson_problem *l)
+{
+    static const double scales[] = {0.2, 0.3, 0.4, 0.5, 1, 4};
+    struct random r = random_seeded(seed);
+    size_t one, two, blocks;
+    double left[2];
+    do {
+        one = random_below(&r, 6), two = random_below(&r, 6);
+        blocks = 3 + random_below(&r, 4);
+        left[0] = slope_left(blocks, scales[one], &r);
+        left[1] = slope_left(blocks, scales[two], &r);
+    } while (one == two || fabs(log(left[0] / 0.01)) < log(2)
+             || fabs(log(left[1] / 0.01)) < log(2));
+    int dies[2] = {left[0] < 0.01, left[1] < 0.01};
+    fprintf(l->given, "%zu blocks, tanh, no residual, no normalization"
+            "\nstack 1: scale %g\nstack 2: scale %g\n", blocks,
+            scales[one], scales[two]);
+    l->right = lesson_value(dies[0] ? dies[1] ? 3 : 1
+                                    : dies[1] ? 2 : 4);
+    if (one == 5 || two == 5) /* the scale of 4 */
+        l->wrong[0] = lesson_value(one == 5 ? 1 : 2);
+    for (int i = 0; i < 2; i++) {
+        double s = scales[i ? two : one];
+        fprintf(l->way, "stack %d: 1.4 * %g * %g = %.3g a block, %zu "
+                "times between first and last;\n"
+                "         measured: %.2g of the slope is left%s\n",
+                i + 1, s, s, 1.4 * s * s, blocks - 1, left[i],
+                dies[i] ? ", dead" : "");
+    }
 }
 
 static void who_may_look(uint64_t seed, struct lesson_problem *l)
@@ -114,7 +167,21 @@ static const struct lesson lessons[] = {
      {"That is in nats, with the natural logarithm; a bit is log 2 of "
       "them.", "Not half of V: the logarithm of V.",
       "Nothing is paid only by who was sure and right."}},
-    {"7.2", "A head looks back, never ahead", "", 6,
+    {"7.2", "What is multiplied often must be near one",
+     "", 7, "In which of the two stacks does the slope that reaches "
+     "the first block die: less than a hundredth of the last one's?",
+     NULL, LESSON_CHOICE, 0,
+     {"In stack 1", "In stack 2", "In both", "In neither"},
+     {"How often is a slope multiplied between the last block and the "
+      "first?",
+      "A block multiplies it by 1.4 s s or somewhat less, as long as "
+      "its units are not saturated. How much is left after all blocks?",
+      "Saturated units do not kill it: the few that are not pass it on "
+      "many times larger."},
+     which_scale_dies,
+     {"Most of its units are saturated and pass nothing on, but the "
+      "others multiply by large weights: slopes grow on the way."}},
+    {"7.3", "A head looks back, never ahead", "", 6,
      "One token's vector is changed on its way into causal attention. "
      "At how many places of this text does what comes out change?",
      "places", LESSON_NUMBER, 0, {0},
@@ -126,7 +193,7 @@ static const struct lesson lessons[] = {
       "Tokens before it cannot look ahead.",
       "Those are the places that it may look at; asked is who may look "
       "at it."}},
-    {"7.3", "Most of a block's numbers are in its FFN", "", 7,
+    {"7.4", "Most of a block's numbers are in its FFN", "", 7,
      "Which share of a block's parameters is the FFN's? (Leave out the "
      "gains of the normalization.)", "percent", LESSON_NUMBER, 1, {0},
      {"Attention has four matrices of D by D: for q, k, v and for what "
@@ -135,7 +202,7 @@ static const struct lesson lessons[] = {
      weigh_a_block,
      {"They are equal only at H = 2 D.", "That is attention's share.",
       "The FFN has two matrices of D by H, not one."}},
-    {"7.4", "Experts multiply the FFN, not the block", "", 7,
+    {"7.5", "Experts multiply the FFN, not the block", "", 7,
      "The FFN of a block becomes a layer of E experts of its size. How "
      "many times as many parameters has the block then?", "times",
      LESSON_NUMBER, 0.2, {0},
