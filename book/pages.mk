@@ -153,7 +153,7 @@ $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s)
 plot = gnuplot -e "$(if $(findstring narrow,$@),narrow = 1;) set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
 GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9]*.gp))
 DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9]*.dot))
-$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp figures/live.gp
+$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp $(wildcard figures/live.gp)
 $(GP:%=%.narrow.svg):
 	@$(call plot,svg size 400$(,)330 dynamic font 'sans-serif$(,)13')
 $(GP:%=%.svg):

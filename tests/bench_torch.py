@@ -1,5 +1,6 @@
 # PyTorch's side of `make bench`: the same layer and shapes, in five layouts, and the same training
-# steps, in three, as tab-separated lines like bench.c's. Needs PyTorch (Debian: python3-torch).
+# steps, in three, as tab-separated lines like bench.c's. Needs PyTorch (Debian: python3-torch
+# and libopenblas0: with the reference BLAS it runs at a tenth of its speed).
 # OpenBLAS does not know every CPU: without OPENBLAS_CORETYPE it may run at a
 # fifth of its speed, so `make bench` sets it where the CPU has AVX-512.
 import statistics

@@ -26,9 +26,15 @@ static inline void square(float *out, size_t step, const float *a,
 static void turn(float *columns, const float *rows, size_t step,
                  size_t window, size_t size)
 {
-    for (size_t j = 0; j < window; j++)
-        for (size_t d = 0; d < size; d++)
-            columns[d * window + j] = rows[j * step + d];
+    lanes x[LANES];
+    for (size_t j = 0; j < window; j += LANES)
+        for (size_t d = 0; d < size; d += LANES) {
+            for (size_t r = 0; r < LANES; r++)
+                x[r] = lanes_get(rows + (j + r) * step + d);
+            lanes_turn(x);
+            for (size_t r = 0; r < LANES; r++)
+                lanes_put(columns + (d + r) * window + j, x[r]);
+        }
 }
 
 static lanes_bits ahead_of(size_t place)

@@ -59,6 +59,31 @@ static inline float lanes_max(lanes v)
     return v[0];
 }
 
+#define LANES_CROSS(half, first, second) \
+    for (size_t r = 0; r < LANES; r++) \
+        if (!(r & half)) { \
+            lanes a = x[r], b = x[r + half]; \
+            x[r] = __builtin_shufflevector(a, b, first); \
+            x[r + half] = __builtin_shufflevector(a, b, second); \
+        }
+#define LANES_LIST(...) __VA_ARGS__
+
+static inline void lanes_turn(lanes x[LANES])
+{
+    LANES_CROSS(8, LANES_LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19,
+        20, 21, 22, 23), LANES_LIST(8, 9, 10, 11, 12, 13, 14, 15, 24,
+        25, 26, 27, 28, 29, 30, 31))
+    LANES_CROSS(4, LANES_LIST(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11,
+        24, 25, 26, 27), LANES_LIST(4, 5, 6, 7, 20, 21, 22, 23, 12, 13,
+        14, 15, 28, 29, 30, 31))
+    LANES_CROSS(2, LANES_LIST(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25,
+        12, 13, 28, 29), LANES_LIST(2, 3, 18, 19, 6, 7, 22, 23, 10, 11,
+        26, 27, 14, 15, 30, 31))
+    LANES_CROSS(1, LANES_LIST(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10,
+        26, 12, 28, 14, 30), LANES_LIST(1, 17, 3, 19, 5, 21, 7, 23, 9,
+        25, 11, 27, 13, 29, 15, 31))
+}
+
 /* exp(x) for x <= 0, off by 3e-7 of it; 1e-38 below -87. */
 static inline lanes lanes_exp(lanes x)
 {
