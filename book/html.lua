@@ -153,8 +153,8 @@ end
 -- Formulas -------------------------------------------------------------------
 
 -- A formula as MathML. Fences that may stretch are set with wide gaps, so only those around
--- something tall do. MathML Core takes percentages, no bare factors. A displayed one stands in
--- a box that may scroll.
+-- something tall do. MathML Core takes percentages, no bare factors, and of operators only. A
+-- displayed one stands in a box that may scroll.
 local function mathml(m)
   local text = pandoc.write(pandoc.Pandoc({ pandoc.Plain({ m }) }), 'html', { html_math_method = 'mathml' }):gsub('%s+$', '')
   local open, close = '<mo stretchy="true" form="prefix">', '<mo stretchy="true" form="postfix">'
@@ -170,7 +170,7 @@ local function mathml(m)
         .. '<mo ' .. stretchy .. ' form="postfix">' .. text:sub(last + 1)
     end
   end
-  text = text:gsub('(m%a%asize)="([%d.]+)"', function(what, times) return ('%s="%g%%"'):format(what, 100 * times) end)
+  text = text:gsub('(<mi) minsize="[^"]*" maxsize="[^"]*"', '%1'):gsub('(m%a%asize)="([%d.]+)"', function(what, times) return ('%s="%g%%"'):format(what, 100 * times) end)
   return raw(m.mathtype == 'DisplayMath' and not EPUB and '<span class="formula">' .. text .. '</span>' or text)
 end
 

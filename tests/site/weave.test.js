@@ -243,6 +243,9 @@ static void through_a_helper(void)
     CU_ASSERT(doubled(many) == 6);
 }
 
+static const int data[2][2] = {{1, 2},
+                               {3, 4}};
+
 static void nothing(void) { }
 
 SUITE(1) {
