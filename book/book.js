@@ -40,7 +40,7 @@ function start() {
   // The code of a node as C: a use becomes a comment, as in tangled/.
   function codeOf(node) {
     if (node.nodeType === Node.TEXT_NODE) return node.data
-    if (node.matches?.('.unfolded-number')) return ''
+    if (node.matches?.('.unfolded-number, .sign, .as-before, del')) return ''
     if (node.matches?.('.chunk-use'))
       return node.nextSibling?.dataset?.collects ? '' : node.textContent.replace(/^⟨(.*)⟩$/, '/* $1 */')
     const inside = [...node.childNodes].map(codeOf).join('')
@@ -83,7 +83,7 @@ function start() {
 
   // A chunk's use unfolds in place: all pieces of the chunk, indented as the use.
   let count = 0
-  for (const use of document.querySelectorAll('.chunk-use')) closed(use)
+  for (const use of document.querySelectorAll('.chunk-use, .as-before a')) closed(use)
   function closed(use) {
     use.setAttribute('role', 'button')
     use.setAttribute('aria-expanded', 'false')
@@ -105,6 +105,9 @@ function start() {
       chunk.querySelector('.chunk-number').textContent))
       const code = chunk.querySelector('pre code').cloneNode(true)
       for (const inner of code.querySelectorAll('.unfolded')) remove(inner)
+      for (const inner of code.querySelectorAll('.sign, .as-before, del')) inner.remove()     // of a diff, the code
+      for (const inner of code.querySelectorAll('.line, .same, ins')) inner.replaceWith(...inner.childNodes)
+      code.normalize()
       for (const inner of code.querySelectorAll('[id]')) inner.removeAttribute('id')
       for (const inner of code.querySelectorAll('.chunk-use')) closed(inner)
       box.append(indent, ...code.childNodes)
@@ -133,14 +136,16 @@ function start() {
     use.parentNode.normalize()
   }
   document.addEventListener('click', (event) => {
-    const use = event.target.closest?.('.chunk-use')
+    const use = event.target.closest?.('.chunk-use, .as-before a')
     if (!use || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return
     event.preventDefault()
-    if (use.getAttribute('aria-expanded') === 'true') fold(use)
+    const same = use.closest('.as-before')?.nextSibling
+    if (same) use.setAttribute('aria-expanded', !(same.hidden = !same.hidden))
+    else if (use.getAttribute('aria-expanded') === 'true') fold(use)
     else unfold(use)
   })
   document.addEventListener('keydown', (event) => {
-    if (event.key !== ' ' || !event.target.matches?.('.chunk-use')) return
+    if (event.key !== ' ' || !event.target.matches?.('.chunk-use, .as-before a')) return
     event.preventDefault()
     event.target.click()
   })

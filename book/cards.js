@@ -43,6 +43,7 @@ async function load() {
       return 0
     },
     fd_fdstat_get: () => 8, fd_seek: () => 8, fd_close: () => 8, // none is open
+    proc_exit(status) { throw Error('exit ' + status) },          // too little memory
   }
   const { instance } = await WebAssembly.instantiate(bytes, { wasi_snapshot_preview1: wasi })
   const c = instance.exports
@@ -89,6 +90,11 @@ async function load() {
     progress(lines, columns) {
       input(utf8.to.encode(lines))
       return text(c.page_progress(columns))
+    },
+    // A figure's lines, from its name and its handles' numbers.
+    live(line) {
+      input(utf8.to.encode(line))
+      return text(c.page_live())
     },
     // The path, on a day since 1970: as make today prints it; what comes on it; how all lessons stand.
     today(path, lines, day, columns) {

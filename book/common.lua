@@ -101,6 +101,30 @@ function M.highlight(code, language, format, shown)
   return (text:gsub('zz(%d+)zz', function(n) return links[tonumber(n)] end))
 end
 
+-- A name with what comes (a) and goes (x) in it: plain(text), and two formats.
+function M.worded(text, plain, come, go)
+  local out, at = {}, 1
+  for first, kind, inner, after in text:gmatch('()' .. M.MARK .. '()') do
+    out[#out + 1] = plain(text:sub(at, first - 1)) .. (kind == 'a' and come or go):format(plain(M.decode(inner)))
+    at = after
+  end
+  return table.concat(out) .. plain(text:sub(at))
+end
+
+-- The lines of a diff, highlighted, in the order of reading: put(sign, lines), one line at a
+-- time, but those together that are folded ('.').
+function M.changes(signs, new, old, put)
+  local come, go = (new .. '\n'):gmatch('(.-)\n'), (old .. '\n'):gmatch('(.-)\n')
+  for run in signs:gsub('%.+', '\n%0\n'):gsub('[^.\n]', '\n%0'):gmatch('[^\n]+') do
+    local lines = {}
+    for sign in run:gmatch('.') do
+      local old_line = sign ~= '+' and go()
+      lines[#lines + 1] = sign == '-' and old_line or come()
+    end
+    put(run:sub(1, 1), lines)
+  end
+end
+
 -- Code in prose, its names linked by link(target, text).
 function M.quoted(c, plain, link)
   local targets = {}

@@ -3,7 +3,7 @@
 
 local common = dofile('book/common.lua')
 local EPUB = FORMAT == 'json'
-local page, files, entry, has_back, verifies
+local page, files, entry, has_back, verifies, previewing
 local answers = pandoc.List()      -- of the EPUB's lessons
 
 local function html(text)
@@ -26,12 +26,40 @@ end
 
 -- Code -----------------------------------------------------------------------
 
-local function code(text, language)
-  text = common.highlight(text, language, 'html', function(kind, name, target)
+local function words(text) return common.worded(text, html, '<ins>%s</ins>', '<del>%s</del>') end
+
+local function highlighted(text, language)
+  return (common.highlight(text, language, 'html', function(kind, name, target)
     if kind == 'u' then return ('<a class="chunk-use" href="#%s">⟨%s⟩</a>'):format(target, html(name)) end
-    if kind == 'd' then return ('<span class="definition" id="%s">%s</span>'):format(target, name) end
-    return ('<a href="%s">%s</a>'):format(href(target), name)
+    if kind == 'd' then return ('<span class="definition" id="%s">%s</span>'):format(target, words(name)) end
+    if kind == 'i' then return ('<a href="%s">%s</a>'):format(href(target), words(name)) end
+    return words(common.mark(kind, name))
+  end):gsub('</ins>(%s*)<ins>', '%1'))
+end
+
+local SIGNS = { ['+'] = { '+', 'added', 'ins' }, ['-'] = { '−', 'removed', 'del' }, ['~'] = { '±', 'changed', 'span' } }
+
+-- The lines of a diff. What is folded is there, to be copied and unfolded, and stands where the
+-- link leads.
+local function diffed(text, language, a)
+  local out = {}
+  common.changes(a.signs, highlighted(text, language), highlighted(a.before, language), function(sign, lines)
+    local said, all = SIGNS[sign], table.concat(lines, '\n') .. '\n'
+    if said then
+      local indent = sign == '-' and all:match('^ *') or ''         -- not struck
+      out[#out + 1] = ('<%s class="line"><span class="sign" role="img" aria-label="%s">%s %s</span>%s</%s>')
+        :format(said[3], said[2], said[1], indent, all:sub(#indent + 1), said[3])
+    elseif sign == '=' then out[#out + 1] = '<span class="same"><span class="sign">  </span>' .. all .. '</span>'
+    else
+      out[#out + 1] = ('<span class="as-before"><span class="sign">  </span><a href="%s">… %d lines as before</a>\n</span>'):format(href(a.of), #lines)
+      if EPUB then for id in all:gmatch('%sid="([^"]*)"') do out[#out + 1] = '<span id="' .. id .. '"></span>' end
+      else out[#out + 1] = '<span class="same" hidden>' .. all .. '</span>' end
+    end
   end)
+  return (table.concat(out):gsub('\n(</%a+>)$', '%1'))
+end
+
+local function pre(text)
   return '<pre class="sourceCode" tabindex="0"><code class="sourceCode">' .. text .. '</code></pre>'
 end
 
@@ -47,18 +75,21 @@ local function chunk(d)
       :format(target, words, title, words, arrow)
   end
   local anchors = (a.anchors:gsub('%S+', '<span id="%0"></span>'))
-  local pre = code(d.content[1].text, a.files:match('%.[ch]=') and 'c' or 'default')
+  local text, language = d.content[1].text, a.files:match('%.[ch]=') and 'c' or 'default'
+  local code = pre(a.signs and diffed(text, language, a) or highlighted(text, language))
   if folds then           -- what runs the chapter and poses its lessons
-    local _, more = d.content[1].text:gsub('\n', '')
-    pre = ('<details class="fold"><summary>%d line%s of code</summary>%s</details>'):format(more + 1, more > 0 and 's' or '', pre)
+    local _, more = text:gsub('\n', '')
+    code = ('<details class="fold"><summary>%d line%s of code</summary>%s</details>'):format(more + 1, more > 0 and 's' or '', code)
   end
   local blocks = pandoc.List { block(('<div class="chunk-head"><a class="chunk-number" href="#%s">%s</a> <span class="chunk-title">'
-    .. '⟨%s⟩&#8239;%s</span>%s%s <span class="chunk-file">%s</span>%s</div>\n%s'):format(id, a.number, title,
+    .. '⟨%s⟩&#8239;%s</span>%s%s <span class="chunk-file">%s</span>%s</div>'):format(id, a.number, title,
     a.prev == '' and '≡' or '+≡', chain(a.prev, '↑', 'Before this:'), chain(a.next, '↓', 'Continued:'),
-    table.concat(paths, ', '), anchors, pre)) }
-  local foot = d.content[2] and d.content[2].content:filter(function(i) return i.t ~= 'Span' end)   -- arrows say it
-  while foot and foot[1] and foot[1].t == 'Space' do foot:remove(1) end
-  if foot and #foot > 0 then blocks:insert(pandoc.Div({ pandoc.Plain(foot) }, pandoc.Attr('', { 'chunk-foot' }))) end
+    table.concat(paths, ', '), anchors)) }
+  if a.signs then blocks:insert(pandoc.Div({ d.content[3] }, pandoc.Attr('', { 'chunk-against' }))) end
+  blocks:insert(block(code))
+  local foot = d.content[2].content:filter(function(i) return i.t ~= 'Span' end)   -- arrows say it
+  while foot[1] and foot[1].t == 'Space' do foot:remove(1) end
+  if #foot > 0 then blocks:insert(pandoc.Div({ pandoc.Plain(foot) }, pandoc.Attr('', { 'chunk-foot' }))) end
   return pandoc.Div(blocks, pandoc.Attr(id, a.prev ~= '' and { 'chunk', 'more' } or { 'chunk' },
     a.next ~= '' and { { 'data-next', a.next } } or {}))
 end
@@ -76,7 +107,7 @@ local function code_block(c)
     local text = ('\n' .. html(c.text)):gsub('\n(%$ [^\n]*)', '\n<span class="command">%1</span>'):sub(2)
     return block('<pre class="run" tabindex="0"><code>' .. text .. '</code></pre>')
   elseif class == 'drawn' then return block('<pre tabindex="0"><code>' .. html(c.text) .. '</code></pre>')
-  elseif class then return block((code(c.text, class):gsub(' class="sourceCode"', '', 1))) end
+  elseif class then return block((pre(highlighted(c.text, class)):gsub(' class="sourceCode"', '', 1))) end
   return block('<pre tabindex="0"><code class="sourceCode">' .. html(c.text) .. '</code></pre>')
 end
 
@@ -122,7 +153,8 @@ end
 -- Formulas -------------------------------------------------------------------
 
 -- A formula as MathML. Fences that may stretch are set with wide gaps, so only those around
--- something tall do. A displayed one stands in a box that may scroll.
+-- something tall do. MathML Core takes percentages, no bare factors. A displayed one stands in
+-- a box that may scroll.
 local function mathml(m)
   local text = pandoc.write(pandoc.Pandoc({ pandoc.Plain({ m }) }), 'html', { html_math_method = 'mathml' }):gsub('%s+$', '')
   local open, close = '<mo stretchy="true" form="prefix">', '<mo stretchy="true" form="postfix">'
@@ -138,6 +170,7 @@ local function mathml(m)
         .. '<mo ' .. stretchy .. ' form="postfix">' .. text:sub(last + 1)
     end
   end
+  text = text:gsub('(m%a%asize)="([%d.]+)"', function(what, times) return ('%s="%g%%"'):format(what, 100 * times) end)
   return raw(m.mathtype == 'DisplayMath' and not EPUB and '<span class="formula">' .. text .. '</span>' or text)
 end
 
@@ -173,6 +206,11 @@ local function slim(text)
     :gsub('(<tspan) font%-family="[^"]*"%s*>', '%1>'):gsub('<tspan>([^<]*)</tspan>', '%1'):gsub('<g[^>]*>%s*<text>%s*</text>%s*</g>', ''):gsub('rgb%(%s*(%d+),%s*(%d+),%s*(%d+)%)', function(r, g, b)
       return ('#%02x%02x%02x'):format(r, g, b)
     end):gsub(" = '", "='"):gsub("%s+'/>", "'/>"):gsub('>%s+<', '><')
+    :gsub("<polygon ([^>]-)%s+points='([%d.]+),([%d.]+) ([%d.]+),([%d.]+) ([%d.]+),([%d.]+) ([%d.]+),([%d.]+)'/>",
+      function(look, x1, y1, x2, y2, x3, y3, x4, y4)      -- a box
+        return y1 == y2 and x2 == x3 and y3 == y4 and x4 == x1 and
+          ("<path %s d='M%s,%sH%sV%sH%sz'/>"):format(look, x1, y1, x2, y3, x1) or nil
+      end)
   for _ = 1, 3 do text = text:gsub('<g[^>]*></g>', '') end
   if text:find('url(#', 1, true) then return text end
   return (text:gsub('<defs>(.-)</defs>', function(defs)
@@ -211,9 +249,16 @@ end
 local function figure(d)
   local a = d.attributes
   local path = 'build/figures/' .. a.file
-  local drawn = svg(path .. '.svg', d.identifier, a.alt, 'wide')
-  if not EPUB then drawn = drawn .. svg(path .. '.narrow.svg', d.identifier .. '-narrow', a.alt, 'narrow') end
-  return { block(('<figure id="%s">\n<div class="picture">%s</div>'):format(d.identifier, drawn)),
+  local one = a.live and not EPUB      -- a page draws it anew: one is enough for who cannot
+  local drawn = svg(path .. (one and '.narrow.svg' or '.svg'), d.identifier, a.alt, one and 'one' or 'wide')
+  if not EPUB and not one then drawn = drawn .. svg(path .. '.narrow.svg', d.identifier .. '-narrow', a.alt, 'narrow') end
+  local moves = ''                 -- book/live.js begins with what the C says first
+  if a.live and verifies and not previewing then
+    local lines = common.slurp(path .. '.data') or ''
+    assert(lines:match('^figure\t' .. a.live .. '\n'), path .. ': its data are not those of build/live ' .. a.live)
+    moves = (' data-live="%s" data-lines="%s"'):format(a.live, html(lines))
+  end
+  return { block(('<figure id="%s"%s>\n<div class="picture">%s</div>'):format(d.identifier, moves, drawn)),
     pandoc.Plain(around(('<figcaption><span class="label">Figure %s.</span> '):format(a.number), d.content[1].content,
       '</figcaption></figure>')) }
 end
@@ -313,11 +358,13 @@ end
 
 divs.previews = function(d)          -- pandoc asks nobody about blocks that come in a list
   local out = pandoc.List()
+  previewing = true
   for _, shown in ipairs(EPUB and {} or d.content) do
     local inner = shown.content[1]
     local made = divs[inner.classes[1]](inner)
     out:extend(framed('<template data-of="' .. shown.attributes.of .. '">', made.t and { made } or made, '</template>'))
   end
+  previewing = false
   return out
 end
 

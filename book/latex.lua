@@ -27,25 +27,43 @@ local function ref(target, text) return ('\\hyperref[%s]{%s}'):format(label(targ
 
 -- Code -----------------------------------------------------------------------
 
+local function words(text) return common.worded(text, tex_code, '\\added{%s}', '\\removed{%s}') end
+
 local function code(text, language, labels)
   return common.highlight(text, language, 'latex', function(kind, name, target)
     if kind == 'u' then return ref('#' .. target, '\\chunkuse{' .. tex(name) .. '}') end
-    if kind == 'i' then return ref(target, tex_code(name)) end
+    if kind == 'i' then return ref(target, words(name)) end
+    if kind ~= 'd' then return words(common.mark(kind, name)) end
     labels[#labels + 1] = anchor(target)
-    return tex_code(name)
+    return words(name)
   end)
+end
+
+local SIGNS = { ['='] = '\\stays{%s}', ['+'] = '\\sign{+}%s', ['-'] = '\\sign{−}%s', ['~'] = '\\sign{±}%s' }
+local function diffed(a, new, old)
+  local out = {}
+  local first, inside, last = new:match('^(.-\n.-\n)(.-)(\n\\end{Highlighting}.*)$')
+  common.changes(a.signs, inside, old:match('^.-\n.-\n(.-)\n\\end{Highlighting}'), function(sign, lines)
+    local line = lines[1]
+    if sign == '-' then line = line:gsub('^\\NormalTok{( +)', '%1\\NormalTok{'):gsub('^( *)(.*)$', '%1\\removed{%2}') end
+    out[#out + 1] = SIGNS[sign] and SIGNS[sign]:format(line) or ('\\stays{\\textit{… %d lines as before}}'):format(#lines)
+  end)
+  return first .. table.concat(out, '\n') .. last
 end
 
 local function chunk(d)
   local a, labels, files = d.attributes, { anchor(d.identifier) }, {}
   for id in a.anchors:gmatch('%S+') do labels[#labels + 1] = anchor(id) end
-  local text = code(d.content[1].text, a.files:match('%.[ch]=') and 'c' or 'default', labels)
+  local language = a.files:match('%.[ch]=') and 'c' or 'default'
+  local text = code(d.content[1].text, language, labels)
+  if a.signs then text = diffed(a, text, code(a.before, language)) end
   for path in a.files:gmatch('([^%s=]+)=') do files[#files + 1] = '\\texttt{' .. tex_code(path) .. '}' end
   local _, lines = d.content[1].text:gsub('\n', '')
   local blocks = pandoc.List { block(('\\chunkhead{%d}{%s}{%s}{⟨%s⟩%s}{%s}'):format(math.min(lines + 4, 16), table.concat(labels),
-    a.number, tex(a.title), a.prev == '' and '$\\equiv$' or '$+\\!\\equiv$', table.concat(files, ', '))), block(text) }
-  local foot = d.content[2]
-  blocks:insert(foot and pandoc.Plain(around('\\chunkfoot{', foot.content, '}')) or block('\\chunkend'))
+    a.number, tex(a.title), a.prev == '' and '$\\equiv$' or '$+\\!\\equiv$', table.concat(files, ', '))) }
+  if a.signs then blocks:insert(pandoc.Plain(around('\\chunkagainst{', d.content[3].content, '}'))) end
+  local foot = d.content[2].content
+  blocks:extend { block(text), #foot > 0 and pandoc.Plain(around('\\chunkfoot{', foot, '}')) or block('\\chunkend') }
   return blocks
 end
 
@@ -174,8 +192,10 @@ local function chapter_head(meta)
   local number = meta.number and pandoc.utils.stringify(meta.number)
   local top = '}' .. anchor('')
   if number then
-    return pandoc.Plain(around(('\\setcounter{chapter}{%d}\\chapter{'):format(
-      tonumber(number) and tonumber(number) - 1 or number:byte() - 65), meta.title, top))
+    local count, part = number:match('^(%d+)(%l*)$')
+    return pandoc.Plain(around(('\\setcounter{chapter}{%d}%s\\chapter{'):format(count and count - 1 or number:byte() - 65,
+      count and ('\\renewcommand\\thechapter{\\arabic{chapter}%s}\\renewcommand\\theHchapter{\\thechapter}'):format(part)
+      or ''), meta.title, top))
   end
   local out = around('\\chapter*{', meta.title, top .. '\\addcontentsline{toc}{chapter}{')
   out:extend(around('', meta.title, '}\\markboth{'))

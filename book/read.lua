@@ -6,6 +6,8 @@
 -- In prose, what needs the rest of the book or a program's output is a mark until then:
 --   v  value {{…}}    p  value as plain text {{=…}}    q  quoted code [[…]]
 --   c  code chunk     l  lesson                        u  chunk named in prose [[<<…>>]]
+-- In code, u is a use, i a name that links, d one where it is defined, and in a diff x what
+-- is gone, a what has come.
 -- The key of a citation or reference carries its line: @fig:massː34.
 
 local common = dofile('book/common.lua')
@@ -30,7 +32,7 @@ end
 -- {{1:name ARGS|format}} or {{measured TABLE name|format}}: kind, run, name, format.
 local function value_of(chapter, inner, line)
   local kind, rest = 'v', inner
-  local number = chapter.number or '0'
+  local number = chapter.program or '0'
   if rest:sub(1, 1) == '=' then kind, rest = 'p', rest:sub(2) end
   local other, after = rest:match('^(%d+):(.*)$')
   if other then number, rest = other, after end
@@ -66,6 +68,13 @@ local function command_of(chapter, text, line)
   return run
 end
 
+local function no_diff(chapter)   -- no {{diff …}} waits for its chunk here
+  if chapter.diff then
+    book.complain(chapter, chapter.diff.line, ('{{diff %s}} stands right before a chunk: move it there'):format(chapter.diff.of))
+  end
+  chapter.diff = nil
+end
+
 -- A line of prose, with its marks. Fenced lines of a run block begin with their number.
 local function prose_line(chapter, s, line)
   local fence, info = s:match('^%s*(```+)%s*(.-)%s*$')
@@ -85,8 +94,14 @@ local function prose_line(chapter, s, line)
     table.insert(chapter.runs, { line = line, run = ('build/chapter%s --lessons'):format(lesson:match('^%w+')) })
     return mark('l', lesson .. '\t' .. line)
   end
+  local of = s:match('^%s*{{diff%s+(.-)%s*}}%s*$')
+  if of or s:find('%S') then no_diff(chapter) end
+  if of then
+    chapter.diff = { line = line, of = of:gsub(common.MARK, function(_, text) return decode(text):match('^[^\t]*') end) }
+    return ''
+  end
   s = s:gsub('{{(.-)}}', function(inner)
-    if inner:match('^lesson%s') then
+    if inner:match('^lesson%s') or inner:match('^diff%s') then
       book.complain(chapter, line, ('{{%s}} must stand alone on its line'):format(inner))
       return ''
     end
@@ -119,12 +134,14 @@ local function read_noweb(sources)
     if word == 'file' then
       local name = rest:match('([^/]+)%.nw$') or rest
       local number = name:match('^0*(%w+)-')
-      chapter = { source = rest, name = name, number = number ~= '' and number ~= '0' and number or nil, prose = {},
+      number = number ~= '' and number ~= '0' and number or nil
+      chapter = { source = rest, name = name, number = number, program = number and number:match('^%d+') or number, prose = {},
         page = name:match('^00%-') and 'index.html' or name .. '.html', chunks = {}, runs = {}, lines = {} }
       table.insert(book.chapters, chapter)
       line, chunk, text, quote = 1, nil, {}, nil
     elseif word == 'begin' and rest:match('^code') then
-      chunk = { line = line, text = {}, defines = {}, uses = {} }
+      chunk = { line = line, text = {}, defines = {}, uses = {}, diff = chapter.diff }
+      chapter.diff = nil
       if chapter.fence then
         book.complain(chapter, chapter.fence.line, ('this block is still open at the code chunk in line %d: close it'):format(line))
         chapter.fence = nil
@@ -186,7 +203,7 @@ local function settle(chapter)
     pieces[c.title] = pieces[c.title] or {}
     table.insert(pieces[c.title], c)
     c.code = table.concat(c.text):gsub('\n+$', '')
-    c.pieces, c.index, c.users, c.files = pieces[c.title], #pieces[c.title], {}, {}
+    c.place, c.pieces, c.index, c.users, c.files = i, pieces[c.title], #pieces[c.title], {}, {}
     c.number = (chapter.number and chapter.number .. '.' or '') .. i
     local id = 'chunk-' .. book.slug(c.title) .. (c.index > 1 and '-' .. c.index or '')
     c.id = id
@@ -297,6 +314,13 @@ local function number_blocks(chapter, blocks)
       end
       local attr = attributes(id, 'figure', 'fig')
       attr.attributes.file, attr.attributes.alt = image.src, alt
+      if image.classes:includes('live') then
+        local name = image.src:match('^%w+%-(.*)$')
+        if not ('\n' .. (common.slurp(scripts[1]) or '')):find('\n# data: build/live ' .. name .. '\n', 1, true) then
+          book.complain(chapter, line, ('the figure %s is .live, so its script draws what moves: # data: build/live %s'):format(image.src, name))
+        end
+        attr.attributes.live = name
+      end
       return pandoc.Div({ pandoc.Plain(image.caption) }, attr)
     end
     local content = p.content                  -- asked for once: each time it is made anew
@@ -356,6 +380,7 @@ local function gather_backs(blocks)
 end
 
 local function read_chapter(chapter, opts)
+  no_diff(chapter)
   settle(chapter)
   local doc = pandoc.read(table.concat(chapter.prose), FROM, opts)
   local ok, blocks = true, number_blocks(chapter, doc.blocks)

@@ -1,7 +1,7 @@
 -- All chapters as read, tied together: what programs said, who refers to whom, who defines,
 -- uses and tests what. Writes build/weave/NAME.json for each page of the book, and search.js.
 
-local common = dofile('book/common.lua')
+local common, diff = dofile('book/common.lua'), dofile('book/diff.lua')
 local mark, decode, near = common.mark, common.decode, common.near
 local str = pandoc.utils.stringify
 local book, quoted, labels, all_labels, works = nil, {}, {}, {}, {}
@@ -177,22 +177,23 @@ end
 
 local known = {}                     -- every name that some chapter defines
 
--- C with f(name, word before it) in place of each known name that is no part of a comment,
--- a string or a member.
-local function each_name(code, f)
+-- C as part(first, last) shows it, with f(name, word before it, as shown) in place of each
+-- known name that is no part of a comment, a string or a member.
+local function each_name(code, part, f)
   local function blank(text) return (' '):rep(#text) end
   local shape = code:gsub('\\.', '  '):gsub('/%*.-%*/', blank):gsub('"[^"\n]*"', blank):gsub('//[^\n]*', blank)
     :gsub("'[^'\n]*'", blank):gsub(common.OPEN .. '[%w_]*' .. common.CLOSE, blank)
   local out, from = {}, 1
   for first, name, after in shape:gmatch('%f[%w_]()([%a_][%w_]*)()') do
     local before = known[name] and shape:sub(math.max(first - 9, 1), first - 1)
-    local new = before and not before:match('%.$') and not before:match('%->$') and f(name, before:match('%f[%w](%a+)%s+$'))
+    local new = before and not before:match('%.$') and not before:match('%->$')
+      and f(name, before:match('%f[%w](%a+)%s+$'), part(first, after - 1))
     if new then
-      out[#out + 1] = code:sub(from, first - 1) .. new
+      out[#out + 1] = part(from, first - 1) .. new
       from = after
     end
   end
-  return table.concat(out) .. code:sub(from)
+  return table.concat(out) .. part(from, #code + 1)
 end
 
 local TAGS = { struct = true, enum = true, union = true }
@@ -214,42 +215,104 @@ local function define(chapter)
   end
 end
 
--- The definition that a name means in a chapter: its own, else that of the nearest chapter
--- before it or of an appendix; prose may look ahead.
-local function definition(place, name, ahead)
-  if not known[name] then return nil end
-  local own = book.chapters[place].defs[name]
-  if own then return own end
-  local function look(j)
-    local def = book.chapters[j].defs[name]
-    return def and def.public and def
+-- The first that look(place) returns: in a chapter, in those before it from the nearest on, in
+-- an appendix; prose may look ahead.
+local function nearest(place, ahead, look)
+  for j = place, 1, -1 do
+    local found = look(j)
+    if found then return found end
   end
-  for j = place - 1, 1, -1 do if look(j) then return look(j) end end
   for j = place + 1, #book.chapters do
-    if (ahead or book.chapters[j].name:match('^%a')) and look(j) then return look(j) end
+    local found = (ahead or book.chapters[j].name:match('^%a')) and look(j)
+    if found then return found end
   end
+end
+
+-- The definition that a name means in a chapter: its own, else the nearest that is public.
+local function definition(place, name, ahead)
+  return known[name] and nearest(place, ahead, function(j)
+    local def = book.chapters[j].defs[name]
+    return def and (j == place or def.public) and def
+  end)
+end
+
+-- What {{diff NAME, NAME}} compares a chunk with: for each name the function or the struct that
+-- stands nearest before it, or else the one chunk of that title. Its text, and where it is.
+local function predecessor(chapter, place, c)
+  local texts, links, names = {}, pandoc.List(), {}
+  for name in c.diff.of:gmatch('%f[^,%z][^,]+') do
+    name = name:match('^%s*(.-)%s*$')
+    local function look(j)
+      local titled
+      for k = j == place and c.place - 1 or #book.chapters[j].chunks, 1, -1 do
+        local old = book.chapters[j].chunks[k]
+        for _, piece in ipairs(book.suites.pieces_of(old.code)) do
+          if piece.text:find('%f[%w]struct ' .. name .. ' {') then return { old, piece.text, j } end
+          for _, defined in ipairs(piece.text:find('\n{') and piece.defines or {}) do
+            if defined == name then return { old, piece.text, j } end
+            names[#names + 1] = defined
+          end
+        end
+        if old.title == name and #old.pieces == 1 then titled = { old, old.code, j } end
+      end
+      return titled
+    end
+    local found = nearest(place, false, look)
+    if found then
+      local old = found[1]
+      texts[#texts + 1] = found[2]
+      links:insert(pandoc.Span { pandoc.Code(name), pandoc.Str(' in '),
+        link(old.number, book.chapters[found[3]].page .. '#' .. old.id) })
+    else
+      book.complain(chapter, c.diff.line, ('{{diff %s}}: no chunk before this one has a function or struct %s, or, '
+        .. 'in one piece, the title %s; the nearest functions are %s'):format(c.diff.of, name, name, near(name, names)))
+    end
+  end
+  return table.concat(texts, '\n\n'), links
+end
+
+-- What changes in a chunk from its predecessor: what part(first, last) of its code shows, with
+-- marks; and attributes for the look. Of a long run that stays, the middle is folded.
+local function changed(chapter, place, c)
+  local before, links = predecessor(chapter, place, c)
+  local signs, places = diff(before, c.code)
+  if not signs:find('[^=]') then
+    book.complain(chapter, c.diff.line, ('{{diff %s}}: nothing differs; say in words that it stays'):format(c.diff.of))
+  end
+  local function part(first, last)
+    local out, from = {}, first
+    for _, p in ipairs(places) do
+      if p.at >= first and p.at <= last then
+        out[#out + 1] = c.code:sub(from, p.at - 1) .. (p.old and mark('x', p.old) or mark('a', c.code:sub(p.at, p.to)))
+        from = p.to and p.to + 1 or p.at
+      end
+    end
+    return table.concat(out) .. c.code:sub(from, last)
+  end
+  return part, links, { { 'of', links[1] and links[1].content[3].target or '' }, { 'signs', (signs:gsub('==(====+)==', function(run) return '==' .. ('.'):rep(#run) .. '==' end)) },
+    { 'before', (before:gsub(common.MARK, function(_, title) return '⟨' .. decode(title) .. '⟩' end)) } }
 end
 
 -- Names of files may be long: what a chunk is of, as paths.
 local function chunk_div(chapter, place, c)
-  local placed, used = {}, {}
-  local code = c.code:gsub(common.MARK, function(_, text)
-    local first = chapter.pieces[decode(text)]
-    return mark('u', decode(text) .. '\t' .. (first and first[1].id or ''))
-  end)
-  code = each_name(code, function(name, word)
+  local placed, used, shown, links, attributes = {}, {}, nil, nil, {}
+  if c.diff then shown, links, attributes = changed(chapter, place, c) end
+  local code = each_name(c.code, shown or function(first, last) return c.code:sub(first, last) end, function(name, word, text)
     local def = definition(place, name)
     if not def or def.tag and not TAGS[word] then return nil end
     if def.chunk == c then
       if placed[name] then return nil end
       placed[name] = true
-      return mark('d', name .. '\tdef-' .. name)
+      return mark('d', text .. '\tdef-' .. name)
     end
     if not used[name] and not pandoc.List(c.defines):includes(name) then
       used[name] = true
       table.insert(def.users, link(c.number, chapter.page .. '#' .. c.id))
     end
-    return mark('i', name .. '\t' .. def.target)
+    return mark('i', text .. '\t' .. def.target)
+  end):gsub(common.MARK, function(kind, text)
+    local first = kind == 'u' and chapter.pieces[decode(text)]
+    return first and mark('u', decode(text) .. '\t' .. first[1].id)
   end)
   local foot, anchors = pandoc.List(), {}
   local function add(inlines)
@@ -279,11 +342,13 @@ local function chunk_div(chapter, place, c)
   for _, file in ipairs(c.files) do
     files[#files + 1] = ('tangled/%s/%s=%s'):format(chapter.name, file, chapter.pieces[file][1].id)
   end
-  local block = pandoc.CodeBlock(code, pandoc.Attr('', { 'chunk-code' }))
-  return pandoc.Div(#foot > 0 and { block, pandoc.Plain(foot) } or { block },
-    pandoc.Attr(c.id, { 'chunk' }, { { 'title', c.title }, { 'number', c.number }, { 'files', table.concat(files, ' ') },
-      { 'prev', (c.pieces[c.index - 1] or {}).id or '' }, { 'next', (c.pieces[c.index + 1] or {}).id or '' },
-      { 'anchors', table.concat(anchors, ' ') } }))
+  local content = pandoc.List { pandoc.CodeBlock(code, pandoc.Attr('', { 'chunk-code' })), pandoc.Plain(foot) }
+  if links then
+    content:insert(pandoc.Plain(common.around(pandoc.Str('Changes from '), joined(links), pandoc.Str(': + added, − removed, ± changed.'))))
+  end
+  return pandoc.Div(content, pandoc.Attr(c.id, { 'chunk' }, pandoc.List({ { 'title', c.title }, { 'number', c.number },
+    { 'files', table.concat(files, ' ') }, { 'prev', (c.pieces[c.index - 1] or {}).id or '' },
+    { 'next', (c.pieces[c.index + 1] or {}).id or '' }, { 'anchors', table.concat(anchors, ' ') } }) .. attributes))
 end
 
 -- References and marks in the text --------------------------------------------------

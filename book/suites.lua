@@ -10,7 +10,7 @@ return function(book, link, joined)
   local M, all, of = {}, {}, {}
 
   -- The file in pieces, cut at the empty lines outside of functions: text, and what it defines.
-  local function pieces_of(text)
+  function M.pieces_of(text)
     local pieces, piece, inside = {}, nil, false
     for line in (text .. '\n'):gmatch('(.-)\n') do
       if line == '' and not inside then piece = nil
@@ -31,7 +31,7 @@ return function(book, link, joined)
   end
 
   local function read_suite(chapter, path, text)
-    local suite = { chapter = chapter, path = path, page = 'test-' .. chapter.number .. '.html', pieces = pieces_of(text), cases = {} }
+    local suite = { chapter = chapter, path = path, page = 'test-' .. chapter.program .. '.html', pieces = M.pieces_of(text), cases = {} }
     local piece_of = {}
     for _, piece in ipairs(suite.pieces) do
       for _, name in ipairs(piece.defines) do piece_of[name] = piece end
@@ -60,9 +60,12 @@ return function(book, link, joined)
     local defined = {}
     for _, chapter in ipairs(book.chapters) do
       for name in pairs(chapter.defs) do defined[name] = true end
-      local path = chapter.number and ('tests/test_chapter%s.c'):format(chapter.number)
+      local path = chapter.program and ('tests/test_chapter%s.c'):format(chapter.program)
       local text = path and common.slurp(path)
-      if text then
+      local last = all[#all]
+      if last and last.path == path then       -- a part more of a chapter, whose suite they share
+        of[chapter], last.chapter = last, chapter
+      elseif text then
         of[chapter] = read_suite(chapter, path, text)
         table.insert(all, of[chapter])
       end
@@ -107,7 +110,7 @@ return function(book, link, joined)
     for _, suite in ipairs(all) do
       local items = {}
       for i, case in ipairs(suite.cases) do items[i] = { pandoc.Plain { link(case.claim, suite.page .. '#' .. case.anchor) } } end
-      blocks[#blocks + 1] = heading(2, suite.chapter.number .. ' · ' .. suite.chapter.title, 'suite-' .. suite.chapter.number)
+      blocks[#blocks + 1] = heading(2, suite.chapter.number .. ' · ' .. suite.chapter.title, 'suite-' .. suite.chapter.program)
       blocks[#blocks + 1] = pandoc.BulletList(items)
     end
     return new_page('tests', 'The tests', 'What the book claims of its code, and what proves it. Each claim '
@@ -129,7 +132,7 @@ return function(book, link, joined)
       local c = suite.chapter
       pages[i] = new_page(suite.page:match('^(.*)%.html$'), 'Tests: ' .. c.title, ('`%s`, as it is, for [%s](%s#). '
         .. '`make test%s` runs it, in three builds. [All claims](tests.html#suite-%s)'):format(suite.path, c.title, c.page,
-        c.number, c.number), table.unpack(blocks))
+        c.program, c.program), table.unpack(blocks))
     end
     return pages
   end

@@ -16,6 +16,9 @@ static void activate(const struct ffn *ffn, real *restrict hidden,
     row_add(pre, 1, ffn->b1.at, n);
     if (ffn->activation == FFN_RELU)
         for (size_t j = 0; j < n; j++) hidden[j] = relu(pre[j]);
+    else if (ffn->activation == FFN_TANH)
+        for (size_t j = 0; j < n; j++)
+            hidden[j] = (real)tanh((double)pre[j]);
     else if (!fast_gelu(hidden, pre, n))
         for (size_t j = 0; j < n; j++) hidden[j] = ffn_gelu(pre[j]);
 }
@@ -28,14 +31,19 @@ void ffn_down(const struct ffn *ffn, struct matrix y,
         row_add(matrix_row(y, t), 1, ffn->b2.at, y.cols);
 }
 
+void ffn_activate(const struct ffn *ffn, struct ffn_trace *trace)
+{
+    struct matrix pre = trace->pre;
+    matrix_expect(trace->hidden, pre.rows, pre.cols, "hidden [T, H]");
+    for (size_t t = 0; t < pre.rows; t++)
+        activate(ffn, matrix_row(trace->hidden, t), matrix_row(pre, t));
+}
+
 void ffn_forward(const struct ffn *ffn, struct matrix y,
                  struct matrix x, struct ffn_trace *trace)
 {
     matmul(trace->pre, x, ffn->w1); /* [T, H] */
-    matrix_expect(trace->hidden, x.rows, ffn->w1.cols, "hidden [T, H]");
-    for (size_t t = 0; t < x.rows; t++)
-        activate(ffn, matrix_row(trace->hidden, t),
-                 matrix_row(trace->pre, t));
+    ffn_activate(ffn, trace);
     ffn_down(ffn, y, trace->hidden);
 }
 
@@ -127,6 +135,12 @@ static real relu_slope(real z)
     return z > 0 ? 1 : z <= 0 ? 0 : z;
 }
 
+static real tanh_slope(real z)
+{
+    double t = tanh((double)z);
+    return (real)(1 - t * t);
+}
+
 /* dpre *= the activation's slope at pre. */
 static void activate_backward(const struct ffn *ffn,
                               real *restrict dpre,
@@ -135,13 +149,16 @@ static void activate_backward(const struct ffn *ffn,
     size_t n = ffn->w1.cols;
     if (ffn->activation == FFN_RELU)
         for (size_t j = 0; j < n; j++) dpre[j] *= relu_slope(pre[j]);
+    else if (ffn->activation == FFN_TANH)
+        for (size_t j = 0; j < n; j++)
+            dpre[j] *= tanh_slope(pre[j]);
     else if (!fast_gelu_slope(dpre, pre, n))
         for (size_t j = 0; j < n; j++)
             dpre[j] *= ffn_gelu_slope(pre[j]);
 }
 
-void ffn_backward_rows(const struct ffn *ffn, struct matrix dx,
-                       struct matrix dy, struct ffn_trace *trace)
+void ffn_backward_pre(const struct ffn *ffn, struct matrix dy,
+                      struct ffn_trace *trace)
 {
     struct matrix dpre = trace->dpre; /* [T, H] */
     matmul_nt(dpre, dy, ffn->w2);
@@ -149,7 +166,13 @@ void ffn_backward_rows(const struct ffn *ffn, struct matrix dx,
     for (size_t t = 0; t < dpre.rows; t++)
         activate_backward(ffn, matrix_row(dpre, t),
                           matrix_row(trace->pre, t));
-    matmul_nt(dx, dpre, ffn->w1);
+}
+
+void ffn_backward_rows(const struct ffn *ffn, struct matrix dx,
+                       struct matrix dy, struct ffn_trace *trace)
+{
+    ffn_backward_pre(ffn, dy, trace);
+    matmul_nt(dx, trace->dpre, ffn->w1);
 }
 
 enum { COLUMNS = 128 };

@@ -5,7 +5,8 @@
 #include "random.h"
 #include "weights.h"
 
-enum ffn_activation { FFN_RELU, FFN_GELU }; /* GELU: tanh form */
+enum ffn_activation { FFN_RELU, FFN_GELU, FFN_TANH };
+                      /* GELU: tanh form */
 
 struct ffn {
     enum ffn_activation activation;
@@ -24,9 +25,11 @@ void ffn_weights(struct weights *list, const char *name,
 struct ffn_trace ffn_trace_new(size_t tokens, size_t hidden);
 void ffn_trace_free(struct ffn_trace *trace);
 
-/* y [T, D] from x [T, D], and the second half: from hidden [T, H]. */
+/* y [T, D] from x [T, D]; its steps after the first product: pre plus
+ * b1 and hidden from pre, then y from hidden [T, H]. */
 void ffn_forward(const struct ffn *ffn, struct matrix y,
                  struct matrix x, struct ffn_trace *trace);
+void ffn_activate(const struct ffn *ffn, struct ffn_trace *trace);
 void ffn_down(const struct ffn *ffn, struct matrix y,
               struct matrix hidden);
 
@@ -35,8 +38,10 @@ void ffn_down(const struct ffn *ffn, struct matrix y,
 void ffn_backward(const struct ffn *ffn, struct ffn *grad,
                   struct matrix dx, struct matrix dy, struct matrix x,
                   struct ffn_trace *trace);
-/* The same in parts: trace->dpre and dx of any rows; then the
+/* The same in parts: trace->dpre, and dx, of any rows; then the
  * gradients of W1, b1 and of W2, b2 over all rows. */
+void ffn_backward_pre(const struct ffn *ffn, struct matrix dy,
+                      struct ffn_trace *trace);
 void ffn_backward_rows(const struct ffn *ffn, struct matrix dx,
                        struct matrix dy, struct ffn_trace *trace);
 void ffn_backward_w1(struct ffn *grad, struct matrix x,

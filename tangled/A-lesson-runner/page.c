@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
+#include "figure.h"
 #include "page.h"
 #include "path.h"
 #include "stop.h"
@@ -201,5 +202,23 @@ const char *page_states(long day)
         fputc('\n', out);
     }
     progress_free(&past);
+    return end(out);
+}
+
+/* the book's figures */
+#define LIVE(n) extern const struct figure_live live##n[];
+#include "live.inc"
+#undef LIVE
+
+#define LIVE(n) live##n,
+static const struct figure_live *const figures[] = {
+#include "live.inc"
+    NULL};
+
+const char *page_live(void)
+{
+    FILE *out = begin();
+    if (!figure_show(out, figures, input))
+        stop("the book has no figure \"%.20s\"", input);
     return end(out);
 }

@@ -26,6 +26,8 @@ int page_passes(size_t lesson);
 const char *page_import(void);
 const char *page_progress(size_t columns);
 
+/* The input as a figure's name and its handles' numbers: the figure. */
+const char *page_live(void);
 /* The same input on a day, in days since 1970: what make today prints;
  * its plan, in fields: "done", steps done, steps, and then a line for
  * each lesson, "review" or "next", its id; and a line for each lesson

@@ -1,39 +1,33 @@
 #include <math.h>
+#include <stdlib.h>
 #include "charlm.h"
+#include "mlp.h"
+#include "stop.h"
 
-static real *embedding(struct matrix embed, const char *text, size_t t,
-                       size_t distance)
+static void read_text(size_t *symbol, const char *text, size_t length)
 {
-    size_t symbol = distance <= t ? text_symbol(text[t - distance]) : 0;
-    return matrix_row(embed, distance * text_symbols() + symbol);
+    for (size_t i = 0; i < length; i++)
+        symbol[i] = text_symbol(text[i]);
 }
 
 void charlm_embed(const struct charlm *model, struct matrix x,
                   const char *text)
 {
+    size_t *symbol = room(x.rows, sizeof *symbol);
     matrix_expect(x, x.rows, model->embed.cols, "x [T, D]");
-    for (size_t t = 0; t < x.rows; t++) {
-        real *sum = matrix_row(x, t);
-        for (size_t d = 0; d < x.cols; d++) sum[d] = 0;
-        for (size_t j = 0; j < CHARLM_CONTEXT; j++) {
-            const real *to_add = embedding(model->embed, text, t, j);
-            for (size_t d = 0; d < x.cols; d++) sum[d] += to_add[d];
-        }
-    }
+    read_text(symbol, text, x.rows);
+    mlp_embed(model->mlp, x, symbol);
+    free(symbol);
 }
 
-static void score(const struct charlm *model, struct charlm_work *work,
-                  const char *text, size_t keep)
+double charlm_gradient(const struct charlm *model, struct charlm *grad,
+                       struct charlm_work *work, const char *text)
 {
-    const struct ffn *ffn = &model->ffn;
-    charlm_embed(model, work->x, text);
-    ffn_forward(ffn, work->y, work->x, &work->trace);
-    if (keep < ffn->w1.cols) {
-        ffn_keep(ffn, work->trace.hidden, keep);
-        ffn_down(ffn, work->y, work->trace.hidden);
-    }
-    matrix_add(work->y, work->y, 1, work->x); /* the residual */
-    matmul(work->scores, work->y, model->unembed); /* [T, V] */
+    read_text(work->symbol, text, work->x.rows + 1);
+    double loss = mlp_forward(model->mlp, work->mlp, work->symbol,
+                              work->symbol + 1, NULL);
+    mlp_backward(model->mlp, grad->mlp, work->mlp, work->symbol);
+    return loss;
 }
 
 double charlm_accuracy(const struct charlm *model,
@@ -41,47 +35,25 @@ double charlm_accuracy(const struct charlm *model,
                        size_t keep)
 {
     size_t right = 0;
-    score(model, work, text, keep);
+    struct matrix scores = work->mlp->logits, y = work->mlp->y;
+    read_text(work->symbol, text, work->x.rows + 1);
+    mlp_run(model->mlp, work->mlp, work->symbol);
+    if (keep < model->ffn.w1.cols) {
+        ffn_keep(&model->ffn, work->trace.hidden, keep);
+        ffn_down(&model->ffn, y, work->trace.hidden);
+        matrix_add(y, y, 1, work->x); /* the residual */
+        matmul(scores, y, model->unembed);
+    }
     for (size_t t = 0; t < work->x.rows; t++) {
-        const real *row = matrix_row(work->scores, t);
+        const real *row = matrix_row(scores, t);
         size_t best = 0;
-        for (size_t v = 0; v < work->scores.cols; v++) {
+        for (size_t v = 0; v < scores.cols; v++) {
             if (isnan((double)row[v])) return NAN;
             if (row[v] > row[best]) best = v;
         }
-        right += text_char(best) == text[t + 1];
+        right += best == work->symbol[t + 1];
     }
     return (double)right / (double)work->x.rows;
-}
-
-double charlm_gradient(const struct charlm *model, struct charlm *grad,
-                       struct charlm_work *work, const char *text)
-{
-    score(model, work, text, model->ffn.w1.cols);
-    double loss = 0;
-    double tokens = (double)work->x.rows;
-    for (size_t t = 0; t < work->x.rows; t++) {
-        real *row = matrix_row(work->scores, t);
-        row[text_symbol(text[t + 1])] -= 1;
-        for (size_t v = 0; v < work->scores.cols; v++) {
-            loss += (double)row[v] * (double)row[v] / tokens;
-            row[v] *= (real)(2 / tokens);
-        }
-    }
-    matmul_tn(grad->unembed, work->y, work->scores);
-    matmul_nt(work->dy, work->scores, model->unembed);
-    ffn_backward(&model->ffn, &grad->ffn, work->dx, work->dy, work->x,
-                 &work->trace);
-    matrix_add(work->dx, work->dx, 1, work->dy); /* the residual */
-    for (size_t i = 0; i < grad->embed.rows * grad->embed.cols; i++)
-        grad->embed.at[i] = 0;
-    for (size_t t = 0; t < work->x.rows; t++)
-        for (size_t j = 0; j < CHARLM_CONTEXT; j++) {
-            const real *from = matrix_row(work->dx, t);
-            real *to = embedding(grad->embed, text, t, j);
-            for (size_t d = 0; d < work->dx.cols; d++) to[d] += from[d];
-        }
-    return loss;
 }
 
 double charlm_train(struct charlm *model, size_t steps, double rate,
@@ -132,47 +104,38 @@ struct charlm charlm_new(size_t width, size_t hidden,
                          enum ffn_activation activation,
                          struct random *random)
 {
-    size_t symbols = text_symbols();
-    double a = 0.5 / sqrt((double)width);
-    struct charlm m = {.embed = matrix_new(CHARLM_CONTEXT * symbols,
-                                           width)};
-    for (size_t i = 0; i < m.embed.rows * width; i++)
-        m.embed.at[i] = (real)random_symmetric(random, a);
-    m.ffn = ffn_new(width, hidden, activation, random);
-    m.unembed = matrix_new(width, symbols);
-    return m;
+    struct mlp_options o = {.symbols = text_symbols(),
+        .window = (size_t)-1, .context = CHARLM_CONTEXT, .width = width,
+        .hidden = hidden, .blocks = 1, .activation = activation,
+        .residual = 1, .squares = 1,
+        .embed = 0.5 / sqrt((double)width), .scale = 1};
+    struct mlp *mlp = room(1, sizeof *mlp);
+    *mlp = mlp_new(o, random);
+    return (struct charlm){mlp, mlp->embed, mlp->block[0].ffn,
+                           mlp->unembed};
 }
 
 void charlm_free(struct charlm *model)
 {
-    matrix_free(&model->embed);
-    ffn_free(&model->ffn);
-    matrix_free(&model->unembed);
+    mlp_free(model->mlp), free(model->mlp);
+    *model = (struct charlm){.mlp = NULL};
 }
 
 void charlm_weights(struct weights *list, struct charlm *value,
                     struct charlm *slope)
 {
-    weights_add(list, "embed", value->embed, slope->embed);
-    ffn_weights(list, "ffn", &value->ffn, &slope->ffn);
-    weights_add(list, "unembed", value->unembed, slope->unembed);
+    mlp_weights(list, value->mlp, slope->mlp);
 }
 
 struct charlm_work charlm_work_new(const struct charlm *model,
                                    size_t tokens)
 {
-    size_t width = model->embed.cols, hidden = model->ffn.w1.cols;
-    return (struct charlm_work){
-        matrix_new(tokens, width), matrix_new(tokens, width),
-        matrix_new(tokens, width), matrix_new(tokens, width),
-        matrix_new(tokens, text_symbols()),
-        ffn_trace_new(tokens, hidden)};
+    struct mlp_work *work = mlp_work_new(&model->mlp->options, tokens);
+    return (struct charlm_work){work, work->block[0].x,
+        work->block[0].trace, room(tokens + 1, sizeof(size_t))};
 }
 
 void charlm_work_free(struct charlm_work *work)
 {
-    matrix_free(&work->x), matrix_free(&work->y);
-    matrix_free(&work->dy), matrix_free(&work->dx);
-    matrix_free(&work->scores);
-    ffn_trace_free(&work->trace);
+    mlp_work_free(work->mlp), free(work->symbol);
 }

@@ -9,7 +9,10 @@ enum { CHARLM_CONTEXT = 4, CHARLM_BATCH = 32, CHARLM_STEPS = 3000,
        CHARLM_WIDTH = 32, CHARLM_HIDDEN = 128 };
 #define CHARLM_RATE 0.5
 
+struct mlp;
+struct mlp_work;
 struct charlm {
+    struct mlp *mlp;       /* all of it; the others are its parts */
     struct matrix embed;   /* [CHARLM_CONTEXT * V, D] */
     struct ffn ffn;
     struct matrix unembed; /* [D, V] */
@@ -17,8 +20,10 @@ struct charlm {
 
 /* Room for one pass over T tokens. */
 struct charlm_work {
-    struct matrix x, y, dy, dx, scores; /* [T, D] four times, [T, V] */
+    struct mlp_work *mlp;
+    struct matrix x;        /* [T, D] */
     struct ffn_trace trace;
+    size_t *symbol;         /* [T + 1] */
 };
 
 /* name what makes and frees it */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import path from 'node:path'
 import { open, test } from './firefox.js'
-import { root } from './paths.js'
+import { figures, root } from './paths.js'
 
 const stored = () => localStorage.getItem('predictions')
 const answers = execFileSync(path.join(root, 'build/chapter2'), ['--lessons'], { encoding: 'utf8' }).split('\nlesson\t')
@@ -84,4 +84,28 @@ for (const [width, theme] of [[390, 'light'], [1440, 'dark']])
     await front.until(() => document.readyState === 'complete' && document.getElementById(location.hash.slice(1)))
     assert.deepEqual(front.trouble, [])
     await front.close()
+  })
+
+const says = (line) => [...execFileSync(path.join(root, 'build/live'), line.split(' '), { encoding: 'utf8' }).matchAll(/^say\t(.*)$/gm)]
+  .map((m) => m[1]).join(' ')
+for (const width of [390, 1440])
+  test(`Firefox moves each figure, by keys, at ${width} pixels`, async () => {
+    for (const { page, id, live } of figures) {
+      const { evaluate, press, until, trouble, close } = await open(page, { width })
+      const now = (id) => document.querySelector(`#${id} .says`).textContent
+      assert.equal(await evaluate(now, id), says(live))
+      assert.equal(await evaluate((id) => document.querySelector(`#${id} .picture`).checkVisibility(), id), false)
+      const before = await evaluate((id) => document.querySelector(`#${id} .live svg`).innerHTML, id)
+      await evaluate((id) => document.querySelector(`#${id} .handles :is(input[type=range], input:checked)`).focus(), id)
+      await press('ArrowRight')
+      await until((id, before) => document.querySelector(`#${id} .live svg`).innerHTML !== before, id, before)
+      const numbers = await evaluate((id) => [...document.querySelectorAll(`#${id} .handles > *`)].map((box) => box.matches('.again') ? 0
+        : box.matches('fieldset') ? [...box.querySelectorAll('input')].findIndex((input) => input.checked) : box.querySelector('input').value), id)
+      const moved = says([live, ...numbers].join(' '))
+      await until((id, moved) => document.querySelector(`#${id} .says`).textContent === moved, id, moved)
+      assert.equal(await evaluate((id) => document.activeElement.matches(`#${id} .handles input`), id), true)
+      assert.equal(await evaluate(() => document.documentElement.scrollWidth <= innerWidth), true)
+      assert.deepEqual(trouble, [])
+      await close()
+    }
   })

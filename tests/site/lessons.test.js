@@ -7,7 +7,7 @@ import path from 'node:path'
 import test, { before } from 'node:test'
 import vm from 'node:vm'
 import { gunzipSync } from 'node:zlib'
-import { root, site } from './paths.js'
+import { figures, root, site } from './paths.js'
 
 // The page's script, without a page: its function that calls the C.
 let c
@@ -56,6 +56,34 @@ test('the book\'s lessons are the same as a program and in a page, from 50 seeds
   }
   // And the program is the chapter's.
   for (const { id, lesson } of ids) assert.deepEqual(parsed(program[asked.findIndex((ask) => ask.id === id)])[id], lesson)
+})
+
+// Lines for a figure of so many handles: the one without numbers, each end of each handle, and many
+// from a seeded generator, with words that are no numbers.
+function moved(live, handles) {
+  let state = 20261125
+  const below = (n) => ((state = Math.imul(state, 1664525) + 1013904223 >>> 0) >>> 8) % n
+  const lines = [live, live + ' x nan', ...handles.flatMap((_, i) => [-99, 99].map((end) =>
+    [live, ...handles.map(([, , value], j) => j === i ? end : value)].join(' ')))]
+  while (lines.length < 400)
+    lines.push([live, ...handles.map(([kind, , , least, most, step, ...rest]) => kind === 'range'
+      ? +least + step * below(1 + Math.round((most - least) / step)) : below(kind === 'choice' ? rest.length + 2 : kind === 'steps' ? 1 + +least : 40))].join(' '))
+  return lines
+}
+
+test('each figure that moves is the same as a program and in a page, wherever its handles are', async () => {
+  const program = (input) => execFileSync(path.join(root, 'build/live'), { encoding: 'utf8', input, maxBuffer: 1 << 28 })
+    .split(/^(?=figure\t)/m)
+  assert.ok(figures.length > 0)
+  for (const { page, live } of figures) {
+    const [first] = program(live + '\n')
+    const lines = moved(live, first.split('\n').map((line) => line.split('\t')).filter(([kind]) => /^(range|choice|steps|again)$/.test(kind)))
+    const told = program(lines.join('\n') + '\n')
+    assert.equal(told.length, lines.length)
+    for (const [i, line] of lines.entries()) assert.equal(await c((book) => book.live(line)), told[i], line)
+    assert.ok(new Set(told).size > 60, `${page}, ${live}: the handles move nothing`)
+  }
+  await assert.rejects(c((book) => book.live('nothing 1')), /the book has no figure "nothing 1"/)
 })
 
 // What a reader would type who sees the answer as the book prints it.

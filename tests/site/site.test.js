@@ -64,6 +64,13 @@ test('the HTML is valid', () => {
   assert.equal(run.status, 0)
 })
 
+// The checker knows MathML 3, where a bare number was a factor; browsers know MathML Core.
+test('sizes in formulas have units', () => {
+  const sizes = pages.flatMap((name) => [...html(name).matchAll(/\s(?:min|max)size="([^"]*)"/g)].map((m) => `${name}: ${m[1]}`))
+  assert.ok(sizes.length > 0)
+  assert.deepEqual(sizes.filter((size) => !/\d(%|r?em|px)$/.test(size)), [])
+})
+
 test('ids are unique on each page', () => {
   for (const name of pages) {
     const ids = [...html(name).matchAll(/\sid="([^"]*)"/g)].map((m) => m[1])
@@ -121,6 +128,7 @@ test('each transcript on a page is what its program prints now', () => {
     }
   }
   assert.ok(count > 0, 'no page shows a transcript')
+  for (const suite of suites.filter((name) => /\d/.test(name))) output('build/chapter' + suite.match(/\d+/)[0])   // `make` has run each
 })
 
 for (const name of pages.filter(unlike)) {

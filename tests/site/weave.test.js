@@ -8,6 +8,8 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { open } from './browser.js'
+import { site } from './paths.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const book = fs.mkdtempSync(path.join(os.tmpdir(), 'book-'))
@@ -26,6 +28,15 @@ function make(...goals) {
     delete env[name]
   const run = spawnSync('make', goals, { cwd: book, env, encoding: 'utf8' })
   return { status: run.status, out: run.stdout, err: run.stderr }
+}
+
+// Fonts take seconds to compress: those of the whole book will do.
+function fonts() {
+  const from = path.join(root, 'build/html')
+  for (const name of fs.existsSync(from) ? fs.readdirSync(from).filter((name) => name.endsWith('.woff2')) : []) {
+    fs.mkdirSync(file('build/html'), { recursive: true })
+    fs.copyFileSync(path.join(from, name), file('build/html', name))
+  }
 }
 
 function made(...goals) {
@@ -163,6 +174,51 @@ int one_less(void) { return -1; }
 @
 `
 
+// A function, and what becomes of it: a name, a line and a word change, one comes, one goes.
+const sums = `
+A sum.
+
+<<sums.c>>=
+int sum_of(const int *at, int n)
+{
+    int sum = 0;
+    /* "quoted" */
+    int step = 1;
+    int from = 0;
+    int upto = n;
+    int seen = 0;
+    int last = at[0];
+    int next = at[1];
+    for (int i = from; i < upto; i += step)
+        sum += at[i] < 0;
+    seen++;
+    return sum;
+}
+@ %def sum_of
+
+A mean.
+
+{{diff [[sum_of]]}}
+
+<<sums.c>>=
+int mean_of(const int *at, int n)
+{
+    int sum = 0;
+    /* "quoted" */
+    int step = 1;
+    int from = 0;
+    int upto = n;
+    int seen = 0;
+    int last = at[0];
+    int next = at[1];
+    for (int i = from; i < upto; i += step)
+        sum += at[i] < 1;
+    if (n == 0) return 0;
+    return sum / n;
+}
+@ %def mean_of
+`
+
 const two = `# The second {#ch:second}
 
 ## Earlier {#sec:earlier}
@@ -170,7 +226,7 @@ const two = `# The second {#ch:second}
 ## Later {#sec:later}
 
 As @fig:line, @ch:first, @eq:sum and @sec:rest say, {{1:one.share|%.2f}}.
-${program(2, 'printf("two\\t%d %s\\n", one_twice(many), "one_twice");')}`
+${sums}${program(2, 'printf("two\\t%d %s\\n", one_twice(many), "one_twice");')}`
 
 const suite = `#include "one.h"
 static int doubled(int x) { return one_twice(x); }
@@ -208,6 +264,7 @@ before(() => {
     + '@book{ritchie1978, author={Ritchie, Dennis}, title={The C Programming Language}, year={1978}}\n'
     + '@book{lamport1986, author={Lamport, Leslie}, title={LaTeX}, year={1986}}\n')
   write('figures/01-line.gp', '# data: build/chapter1 --data line\nplot data using 1:2 with lines title "line"\n')
+  fonts()
   made('html')
 })
 
@@ -294,6 +351,50 @@ test('chunks link to their parts, identifiers to their definitions, not in comme
   match(page('chunks'), /⟨double it⟩[^]*01-one.html#chunk-double-it-2/)
 })
 
+test('a chunk is a diff of the function that it names', async () => {
+  const html = page('02-two'), chunk = html.match(/<div id="chunk-sums-c-2"[^]*?<\/pre>/)[0]
+  match(chunk, /Changes from <span><code>sum_of<\/code> in <a href="#chunk-sums-c">2\.1<\/a><\/span>: \+ added, − removed, ± changed\./)
+  const colorless = (text) => text.replace(/<span class="..">([^<]*)<\/span>/g, '$1')
+  const shown = colorless(chunk.match(/<code class="sourceCode">([^]*)<\/code>/)[1])
+  const line = (tag, label, sign, text) =>
+    `<${tag} class="line"><span class="sign" role="img" aria-label="${label}">${sign}</span>${text}\n</${tag}>`
+  for (const there of [
+    line('span', 'changed', '± ', 'int <span class="definition" id="def-mean_of"><del>sum</del><ins>mean</ins>_of</span>(const int *at, int n)'),
+    line('del', 'removed', '−     ', 'seen++;'), line('ins', 'added', '+ ', '    if (n == 0) return 0;'),
+    line('span', 'changed', '± ', '    return sum<ins> / n</ins>;'),
+    '<a href="#chunk-sums-c">… 6 lines as before</a>\n</span><span class="same" hidden>    /* &quot;quoted&quot; */\n    int step = 1;'])
+    assert.ok(shown.includes(there), there + ' in ' + shown)
+  // Read as a diff, it is the old code and the new.
+  const code = sums.match(/(?<=<<sums\.c>>=\n)[^]*?(?=\n@)/g)
+  const text = (gone) => shown.replace(/<span class="as-before">[^]*?<\/a>\n<\/span>|<span class="sign"[^>]*>..( *)<\/span>/g, '$1').replace(gone, '')
+    .replace(/<[^>]*>/g, '').replaceAll('&quot;', '"').replaceAll('&lt;', '<').replaceAll('&amp;', '&')
+  assert.equal(text(/<del[^]*?<\/del>/g), code[1])
+  assert.equal(text(/<ins[^]*?<\/ins>/g).replace('\n\n', '\n'), code[0])
+  // In the EPUB and in print, what stays is not said again.
+  made('build/epub/02-two.json', 'build/weave/02-two.tex')
+  assert.equal(read('build/epub/02-two.json').split('quoted&quot;').length, 2)
+  const tex = read('build/weave/02-two.tex').match(/chunk:sums:c:2[^]*?\\end\{Highlighting\}/)[0]
+  for (const there of ['\\removed{sum}\\added{mean}', '\\sign{−}    \\removed{', '\\sign{+}', '\\sign{±}', '6 lines as before'])
+    assert.ok(tex.includes(there), there + ' in ' + tex)
+  lacks(tex, /quoted/)
+})
+
+test('a diff is copied as the new code, and unfolds what stays', async () => {
+  const { page, trouble, close } = await open(path.relative(site, file('book/html/02-two.html')) + '#chunk-sums-c-2',
+    { permissions: ['clipboard-read', 'clipboard-write'] })
+  const chunk = page.locator('#chunk-sums-c-2'), more = chunk.locator('.as-before a')
+  await chunk.locator('.copy').click()
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), sums.match(/(?<=<<sums\.c>>=\n)[^]*?(?=\n@)/g)[1] + '\n')
+  lacks(await chunk.innerText(), /quoted/)
+  await more.press('Space')
+  assert.equal(await more.getAttribute('aria-expanded'), 'true')
+  match(await chunk.innerText(), /as before\n    \/\* "quoted"/)
+  await more.click()
+  lacks(await chunk.innerText(), /quoted/)
+  assert.deepEqual(trouble, [])
+  await close()
+})
+
 test('a function names the cases that hold it, and they are a page', () => {
   const html = page('01-one')
   match(html, /Held by <a href="test-1\.html#case-through_a_helper">“by a helper”<\/a>, <a href="test-1\.html#case-twice">“two (&quot;|")twos(&quot;|") are &lt; 5”<\/a> in <code>tests\/test_chapter1\.c</)
@@ -373,11 +474,15 @@ const mistakes = [[
   ['text in a run block', '```run\nHead\n```', /"Head" is no command/, 1],
   ['a command that is no program of the book', '```run\n$ date >build/touched\n```', /build\/chapter/, 1],
   ['a byte that is no UTF-8', 'caf\xe9', /is not UTF-8/],
+  ['a diff of a chunk that does not follow', '{{diff one_twice}}\n\nWords.', /\{\{diff one_twice\}\} stands right before a chunk/],
+  ['a diff in a sentence', 'Words: {{diff one_twice}}', /must stand alone/],
   ['a chunk in an open block', '```\n<<tail.c>>=\nint x;\n@', /this block is still open at the code chunk in line \d+/],
 ], [
   ['a missing figure', '![A.](01-lime){#fig:x alt="x"}', /there is no figure 01-lime/],
   ['a figure without alternative text', '![A.](01-line){#fig:y}', /needs alt=/],
   ['a chunk that a table swallows', '-------\na   b\n--- ---\nx   y\n\n<<swallowed.c>>=\nint y;\n@\n\n-------', /chunk <<swallowed\.c>> is on no page/, 5],
+], [
+  ['a figure that moves and draws something else', '![A.](01-line){#fig:z .live alt="x"}', /01-line is \.live, .*# data: build\/live line/],
 ], [
   ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
   ['an unknown measurement', '{{measured 01-speed three.time_ms}}', /there is no value three\.time_ms in `book\/measured figures\/data\/01-speed\.tsv`; .*two_threads\.time_ms/],
@@ -388,6 +493,9 @@ const mistakes = [[
   ['an unknown lesson', '{{lesson 1.7}}', /there is no lesson 1\.7; .*1\.1/],
   ['a part that is not printed', '```{.run part="Tale"}\n$ build/chapter1\n```', /starts with "Tale"/, 1],
   ['a chunk that prose names and nobody defines', 'See [[<<lime>>]].', /\[\[<<lime>>\]\]: there is no such chunk/],
+  ['a diff of what comes later', 'So.\n\n{{diff one_twice}}\n\n<<later.c>>=\nint y;\n@',
+    /\{\{diff one_twice\}\}: no chunk before this one has a function or struct one_twice, or, in one piece, the title one_twice; the nearest functions are/, 2],
+  ['a diff without a difference', '<<same.c>>=\nint y;\n@\n\n{{diff same.c}}\n\n<<again.c>>=\nint y;\n@', /\{\{diff same\.c\}\}: nothing differs/, 4],
   ['a term defined twice', 'A [widget]{.term}. A\n[widget]{.term}.', /"widget" is defined here twice/, 1],
 ]]
 for (const group of mistakes) {
@@ -462,6 +570,7 @@ test('the PDF stops at a character that its fonts lack', () => {
 test('goals that build the same go one after the other', () => {
   for (let round = 0; round < 2; round++) {
     fs.rmSync(file('build'), { recursive: true })
+    fonts()
     const run = make('-j4', 'html', 'quoted')
     assert.equal(run.status, 0, run.err + run.out)
   }
