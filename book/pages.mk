@@ -84,14 +84,16 @@ build/weave/list: always
 	@$(call keep,$@)
 $(STEMS:%=build/quoted/%.runs.stamp): build/quoted/%.runs.stamp: chapters/%.nw $(READER) build/weave/list
 	@CHAPTERS=$< RUNS=yes $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
-build/quoted/%.runs: build/quoted/%.runs.stamp
-	@:
 build/weave/reading: book/lint $(STEMS:%=chapters/%.nw)
 	@book/lint --cards >$@.new && mv $@.new $@
 build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list build/weave/reading $(SUITE_FILES) $(READER) book/resolve.lua \
     book/suites.lua book/references.bib
 	@CHAPTERS='$(STEMS:%=chapters/%.nw)' $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
-$(DOCUMENTS:%=build/weave/%.json) build/weave/search.js: build/weave/read.stamp
+READ := $(DOCUMENTS:%=build/weave/%.json) build/weave/search.js
+KEPT := $(STEMS:%=build/quoted/%.runs) $(QUOTED) $(DRAWN:%=build/figures/%.data)
+$(READ): build/weave/read.stamp
+$(KEPT): %: %.stamp
+$(READ) $(KEPT):
 	@:
 
 ## make quoted: run every command that the pages quote
@@ -100,7 +102,7 @@ quoted:
 
 # Of what programs say, tests/values/ has what the pages quote: of values, those that are named.
 define quote
-build/quoted/$1.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1) \
+build/quoted/$1.txt.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1) \
     $(wildcard figures/data/$(firstword $(subst -, ,$1))-*.tsv) book/measured
 	@{ cat $$<; $(foreach f,$(call figures_of,$1),sed -n 's/^[#/ ]*data: *\(.*\)/$(subst /,\/,$(call script,$f)):1	\1	*/p' \
 	    $(call script,$f);) } >build/quoted/$1.all
@@ -114,8 +116,6 @@ build/quoted/$1.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(
 	@awk -F '\t' 'FNR == NR { want[$$$$2 FS $$$$3] = 1; next } sub(/^\$$$$ /, "") { print "$$$$ " $$$$0; run = $$$$0; next } \
 	    want[run FS "*"] || want[run FS $$$$1]' build/quoted/$1.all build/quoted/$1.txt >build/quoted/$1.values
 	@touch $$@
-build/quoted/$1.txt: build/quoted/$1.stamp
-	@:
 endef
 $(foreach s,$(STEMS),$(eval $(call quote,$s)))
 
@@ -145,8 +145,6 @@ build/figures/$1.data.stamp: $(call script,$1) build/quoted/$2.txt
 	awk -v run="$$$$ $$$$run" '$$$$0 == run { on = 1; next } /^\$$$$ / { on = 0 } on' build/quoted/$2.txt >build/figures/$1.data.new
 	@$$(call keep,build/figures/$1.data)
 	@touch $$@
-build/figures/$1.data: build/figures/$1.data.stamp
-	@:
 build/figures/$1.svg build/figures/$1.pdf build/figures/$1.narrow.svg: $(call script,$1) build/figures/$1.data
 endef
 $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s))))
@@ -155,7 +153,7 @@ $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s)
 plot = gnuplot -e "$(if $(findstring narrow,$@),narrow = 1;) set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
 GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9]*.gp))
 DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9]*.dot))
-$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp figures/live.gp
+$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp $(wildcard figures/live.gp)
 $(GP:%=%.narrow.svg):
 	@$(call plot,svg size 400$(,)330 dynamic font 'sans-serif$(,)13')
 $(GP:%=%.svg):

@@ -6,17 +6,17 @@ set xrange [7:5000]
 set key off
 set ylabel "µs"
 set yrange [0:420]
-set ytics 100
-set xtics ("" 8, "" 32, "" 128, "" 512, "" 2048)
+set ytics 200
+set xtics ("" 8, "" 64, "" 512, "" 4096)
 set label 1 "combine" at 4000,365 right
 set label 2 "dispatch" at 4000,220 right
 plot data using 1:2 with lines linetype 1, data using 1:3 with lines linetype 2, \
      data using 1:4 with points linetype 1 pointtype 7 pointsize 0.7, data using 1:5 with points linetype 2 pointtype 5 pointsize 0.7
-set xtics ("8" 8, "32" 32, "128" 128, "512" 512, "2048" 2048)
+set xtics ("8" 8, "64" 64, "512" 512, "4096" 4096)
 set xlabel "ranks"
 set ylabel "million tokens/s"
 set yrange [0:0.8]
-set ytics 0.2
+set ytics 0.4
 set label 1 "Mixtral" at 4000,0.59 right
 set label 2 "Qwen3" at 11,0.66 left
 set label 3 "V3" at 4000,0.09 right

@@ -5,7 +5,7 @@ set xrange [0.08:0.43]
 set key off
 set ylabel "KiB received"
 set yrange [0:60]
-set ytics 20
+set ytics 30
 set xtics ("" 0.1, "" 0.2, "" 0.3, "" 0.4)
 set label 1 "exact" at 0.35,54 right
 set label 2 "cf = 2" at 0.39,46 left
@@ -17,7 +17,7 @@ set xtics ("0.1" 0.1, "0.2" 0.2, "0.3" 0.3, "0.4" 0.4)
 set xlabel "share of the choices on expert 0"
 set ylabel "share dropped"
 set yrange [0:0.4]
-set ytics 0.1
+set ytics 0.2
 unset label 1
 set label 2 "cf = 2" at 0.39,0.135 left
 set label 3 "1.25" at 0.39,0.235 left

@@ -7,8 +7,8 @@ set yrange [7.6:-0.6]
 set size ratio 1
 unset grid
 set border 0
-set xtics exists("narrow") ? 7 : 1 scale 0
-set ytics exists("narrow") ? 7 : 1 scale 0
+set xtics 7 scale 0
+set ytics 7 scale 0
 set xlabel "to rank"
 set ylabel "from rank"
 set title "as routed"

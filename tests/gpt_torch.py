@@ -2,6 +2,7 @@
 """Chapter 7's loss and gradients again, by PyTorch, from the book's formulas:
 
     build/chapter7 --data gradient --top-k 2 | python3 tests/gpt_torch.py
+    build/chapter7 --data gradient --model mlp --norm batch | python3 tests/gpt_torch.py
 
 Needs PyTorch (./setup bench). Exits 1 if the loss or a matrix of the gradient is off by more
 than 1e-5 of its size.
@@ -77,16 +78,37 @@ def loss_of(w, tokens, o):
     return F.cross_entropy(logits.flatten(0, 1), target), balance
 
 
+def mlp_loss(w, tokens, o):
+    """The MLP: eight rows added, blocks with a normalization before the activation, a product."""
+    window, context, norm_kind = int(o['window']), int(o['context']), int(o['norm'])
+    symbol, target = tokens[:, 0].reshape(-1, window), tokens[:, 1]
+    symbols = len(w['embed']) // context
+    x = sum(w['embed'][j * symbols + F.pad(symbol, (j, 0))[:, :window]] for j in range(context)).flatten(0, 1)
+    for b in range(int(o['blocks'])):
+        part = f'block{b}.'
+        z = x @ w[part + 'w1']
+        if norm_kind:
+            axis = 0 if norm_kind == 3 else -1
+            if norm_kind > 1:
+                z = z - z.mean(axis, keepdim=True)
+            z = z * torch.rsqrt((z * z).mean(axis, keepdim=True) + TINY) * w[part + 'gain']
+        act = [F.relu, lambda v: F.gelu(v, approximate='tanh'), torch.tanh][int(o['activation'])]
+        y = act(z + w[part + 'b1']) @ w[part + 'w2'] + w[part + 'b2']
+        x = x + y if o['residual'] else y
+    return F.cross_entropy(x @ w['unembed'], target), 0
+
+
 def main():
     o, tokens, value, slope = read(sys.stdin)
     w = {name: matrix.requires_grad_() for name, matrix in value.items()}
-    loss, balance = loss_of(w, tokens, o)
+    loss, balance = (mlp_loss if 'context' in o else loss_of)(w, tokens, o)
     (loss + balance).backward()
     worst, where = abs(loss.item() - o['loss']) / o['loss'], 'the loss'
+    most = max(matrix.norm().item() for matrix in slope.values())
     for name, matrix in w.items():
         ours, theirs = slope[name], torch.zeros_like(matrix) if matrix.grad is None else matrix.grad
         size = max(ours.norm().item(), theirs.norm().item())
-        error = (ours - theirs).norm().item() / size if size > 1e-12 else 0
+        error = (ours - theirs).norm().item() / size if size > 1e-6 * most else 0  # what a mean takes away has no slope
         if not error <= worst:
             worst, where = error, name
     print(f'{len(w)} matrices, loss {loss.item():.6f}: the largest difference is {worst:.1e}, in {where}')

@@ -218,7 +218,20 @@ static void steps(void)
     }
     CU_ASSERT(wire_messages(8) == 56 && wire_messages_two(8, 4) == 32);
     for (size_t node = 1; node <= 64; node *= 2) CU_ASSERT(wire_messages_two(64, node) <= wire_messages(64));
-    CU_ASSERT(wire_overlapped(2, 2) == 3 && wire_overlapped(0, 5) == 5 && wire_overlapped(4, 1) == 4.5);
+    CU_ASSERT(wire_overlapped(2, 2) == 3 && wire_overlapped(0, 5) == 5 && wire_overlapped(4, 1) == 4);
+}
+
+/* The bound is the schedule's length: one wire, one processor, two halves, out before back. */
+static void halves_hide(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 200; round++) {
+        double wire = random_uniform(&r), experts = random_uniform(&r), on = 0, at = 0, ready[2], out[2];
+        for (int i = 0; i < 2; i++) out[i] = on += wire / 4;
+        for (int i = 0; i < 2; i++) ready[i] = at = fmax(at, out[i]) + experts / 2;
+        for (int i = 0; i < 2; i++) on = fmax(on, ready[i]) + wire / 4;
+        CU_ASSERT_DOUBLE_EQUAL(wire_overlapped(wire, experts), on, 1e-12);
+    }
 }
 
 static void refused(void)
@@ -337,6 +350,7 @@ SUITE(11) {
     check_case("experts chosen together end on one rank", chosen_together); /* placement_together, placement_touched */
     check_case("the model is near the published points", published); /* wire_seconds */
     check_case("a step's wire and experts", steps); /* wire_step, wire_messages, wire_messages_two, wire_overlapped */
+    check_case("two halves hide so much, and no more", halves_hide); /* wire_overlapped */
     check_case("what the program counts", counted);
     check_case("options that do not go together are refused", refused);
     check_case("broken contracts abort", contracts);

@@ -17,6 +17,7 @@
 #include <termios.h>
 #include <unistd.h>
 #include "check.h"
+#include "figures.h"
 #include "path.h"
 #include "progress.h"
 
@@ -1417,7 +1418,51 @@ static void today(void)
     check_free(&got);
 }
 
+/* A figure of one handle, which tells the value that it got. */
+static void one_handle(struct figure *f)
+{
+    double v = figure_range(f, "handle", "%.2f", -1, 2, 0.25, 0.5);
+    size_t c = figure_choice(f, "choice", (const char *const[]){"a", "b", "c", NULL}, 1);
+    size_t s = figure_steps(f, "steps", 7, 3), n = figure_again(f, "again");
+    figure_height(f, 10);
+    figure_text(f, 1, 1, FIGURE_LEFT, "text");
+    figure_say(f, "%g %zu %zu %zu", v, c, s, n);
+}
+
+static void handles(void)
+{
+    static const struct figure_live live[] = {{"one", one_handle}, {0}};
+    static const struct { const char *line, *said; } rows[] = {
+        {"one", "0.5 1 3 0"}, {"one ", "0.5 1 3 0"}, {"one 1", "1 1 3 0"}, {"one 1.1 0 1 2", "1 0 1 2"},
+        {"one -9 -9 -9 -9", "-1 0 0 0"}, {"one 9 9 9 9999999", "2 2 7 999999"}, {"one nan inf -inf x", "0.5 2 0 0"},
+        {"one x 2", "0.5 2 3 0"}, {"one 1x 2", "0.5 2 3 0"}, {"one  1   2  ", "1 2 3 0"}, {"one 0.37 1.4 2.6 0.4", "0.25 1 3 0"},
+        {"one -0.1 0 0 0", "0 0 0 0"}, {"one 1,5 2", "0.5 2 3 0"}, {"one 1\n2", "1 2 3 0"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *lines = figure_lines(live, "%s", rows[i].line);
+        CU_ASSERT(figure_text_is(figure_line_of(lines, "say", 0), 0, rows[i].said));
+        free(lines);
+    }
+    check_figure(live, "one", 4, 500);
+    const struct figure_live *const tables[] = {live, NULL};
+    CU_ASSERT(!figure_show(stdout, tables, "on") && !figure_show(stdout, tables, "ones") && !figure_show(stdout, tables, ""));
+}
+
+/* build/live takes its line as arguments, or many on stdin. */
+static void live_program(void)
+{
+    struct check_output all = check_run("printf 'token\\ntoken 1 2\\n' | " CHECK_BUILD "/live");
+    struct check_output one = check_run(CHECK_BUILD "/live token"), two = check_run(CHECK_BUILD "/live token 1 2");
+    struct check_output none = check_run(CHECK_BUILD "/live nothing 1");
+    size_t length = strlen(one.out);
+    CU_ASSERT(!all.status && !one.status && !two.status && length > 100);
+    CU_ASSERT(!strncmp(all.out, one.out, length) && !strcmp(all.out + length, two.out));
+    CU_ASSERT(none.status == 2 && !*none.out && strstr(none.err, "no figure \"nothing\"") != NULL);
+    check_free(&all), check_free(&one), check_free(&two), check_free(&none);
+}
+
 SUITE(A) {
+    check_case("a handle has a number that it can have", handles); /* figure_range figure_choice figure_steps figure_show */
+    check_case("a figure moves in a terminal, too", live_program);
     check_case("numbers are read as people write them", numbers_as_written);
     check_case("thousands and products are read", thousands_and_products);
     check_case("percent where they are asked for, and never a share for percent", percent);

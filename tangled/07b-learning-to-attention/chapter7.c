@@ -449,48 +449,66 @@ static void print_first(FILE *out)
         double large = mlpfit_gradient(&f[1], &r[1]);
         weights_step(&f[0].list, stack_rate);
         weights_step(&f[1].list, stack_rate);
-        fprintf(out, "%" PRIu64 "\t%.4f\t%.4f\n", step,
+        fprintf(out, "%" PRIu64 "\t%.2f\t%.2f\n", step,
                 loss_bits(small), loss_bits(large));
     }
     mlpfit_free(&f[0]), mlpfit_free(&f[1]);
 }
 
-static void print_health(FILE *out)
+static struct stack { struct health health[STACK];
+                      double ratio[STACK]; } stack[SCALES][NORMS];
+
+static void look_at(struct mlpfit *f, struct stack *s)
 {
-    fprintf(out, "# scale:\tnorm:\tblock:\tsize\tsaturated\tdead\t"
-            "slope\tratio\n");
+    for (size_t i = 0, b = 0; i < f->list.count; i++) {
+        if (!strstr(f->list.at[i].name, ".w1")) continue;
+        s->health[b] = health_of(&f->mlp, f->work, b);
+        s->ratio[b++] = health_ratio(&f->list.at[i], stack_rate);
+    }
+}
+
+static void look_at_all(void)
+{
     for (size_t i = 0; i < SCALES * NORMS; i++) {
         struct random r = random_seeded(seed);
-        double first = scales[i / NORMS];
-        struct mlpfit f = mlpfit_new(mlp_options_of(first, i % NORMS),
-                                     FEW, &corpus, seed);
+        struct mlpfit f = mlpfit_new(
+            mlp_options_of(scales[i / NORMS], i % NORMS), FEW, &corpus,
+            seed);
         mlpfit_gradient(&f, &r);
-        for (size_t b = 0, w = 0; b < STACK; b++) {
-            struct health h = health_of(&f.mlp, f.work, b);
-            while (!strstr(f.list.at[w].name, ".w1")) w++;
-            fprintf(out, "%g\t%s\t%zu\t%.3g\t%.3g\t%.3g\t%.3g\t%.3g"
-                    "\n", first, norms[i % NORMS], b + 1, h.size,
-                    h.saturated, h.dead, h.slope,
-                    health_ratio(&f.list.at[w++], stack_rate));
-        }
+        look_at(&f, &stack[i / NORMS][i % NORMS]);
         mlpfit_free(&f);
+    }
+}
+
+static void print_health(FILE *out)
+{
+    look_at_all();
+    fprintf(out, "# scale:\tnorm:\tblock:\tsize\tsaturated\tdead\t"
+            "slope\tratio\n");
+    for (size_t i = 0; i < SCALES * NORMS * STACK; i++) {
+        size_t which_scale = i / STACK / NORMS, b = i % STACK;
+        const struct stack *s = &stack[which_scale][i / STACK % NORMS];
+        fprintf(out, "%g\t%s\t%zu\t%.3g\t%.3g\t%.3g\t%.3g\t%.3g\n",
+                scales[which_scale], norms[i / STACK % NORMS], b + 1,
+                s->health[b].size, s->health[b].saturated,
+                s->health[b].dead, s->health[b].slope, s->ratio[b]);
     }
 }
 
 static void add_stack(struct mlpfit *f, const char *name)
 {
+    struct stack end;
     struct batch_bits bits = batch_bits(&f->batch, CORPUS_HELD,
         EXAM * WINDOWS / FEW, mlpfit_guess, f);
+    look_at(f, &end);
     results_add(&results, name, seed, steps, "all", bits.all);
-    for (size_t i = 0, block = 1; i < f->list.count; i++) {
+    for (size_t b = 0; b < STACK; b++) {
         char what[RESULTS_NAME];
-        if (!strstr(f->list.at[i].name, ".w1")) continue;
-        snprintf(what, sizeof what, "saturated%zu", block);
+        snprintf(what, sizeof what, "saturated%zu", b + 1);
         results_add(&results, name, seed, steps, what,
-                    health_of(&f->mlp, f->work, block - 1).saturated);
-        snprintf(what, sizeof what, "ratio%zu", block++);
-        results_add(&results, name, seed, steps, what,
-                    health_ratio(&f->list.at[i], stack_rate));
+                    end.health[b].saturated);
+        snprintf(what, sizeof what, "ratio%zu", b + 1);
+        results_add(&results, name, seed, steps, what, end.ratio[b]);
     }
 }
 
@@ -539,6 +557,71 @@ static double sums_floor(void)
     return (bits + log2(all / weight)) / length;
 }
 
+/* A statement of the sample text is its form, a letter, two operands
+ * and the character in the middle. */
+static double code_floor(void)
+{
+    double line = log2(4) + log2(26) + 2 * (log2(4) + (log2(10)
+        + log2(26 * 3) + log2(26 * 10) + log2(26)) / 4) + log2(4);
+    double weight = 0, all = 0, length = 0;
+    for (size_t d = 0; d < TEXT_DOMAINS; d++) {
+        const struct corpus_lines *l = &corpus.lines[CORPUS_HELD][d];
+        double one = (double)l->count / (double)l->characters;
+        all += one;
+        if (d == TEXT_CODE) weight = one, length = 1 / one;
+    }
+    return (line + log2(all / weight)) / length;
+}
+
+static uint64_t sums_asked(void)
+{
+    const struct corpus_lines *l
+        = &corpus.lines[CORPUS_HELD][TEXT_ARITHMETIC];
+    uint64_t asked = 0;
+    for (size_t i = 0; i < l->count; i++)
+        asked += strchr(l->at[i], '+') != NULL;
+    return asked;
+}
+
+static void print_stack_values(FILE *out)
+{
+    struct mlp_options o = mlp_options_of(scale, norm);
+    struct mlpfit first = mlpfit_new(o, WINDOWS, &corpus, seed);
+    print_value(out, "mlp.untrained", batch_bits(&batch, CORPUS_HELD,
+                EXAM, mlpfit_guess, &first).all);
+    mlpfit_free(&first);
+    last = 10;
+    first = mlpfit_new(mlp_options_of(scale, norm), WINDOWS, &corpus,
+                       seed);
+    print_value(out, "mlp.untrained_large", batch_bits(&batch,
+                CORPUS_HELD, EXAM, mlpfit_guess, &first).all);
+    mlpfit_free(&first);
+    last = 0.1;
+    print_count(out, "mlp.parameters", mlp_parameters(&o));
+    print_count(out, "mlp.flops", mlp_flops(&o));
+    print_count(out, "mlp.embeddings", CONTEXT * symbols * WIDTH);
+    print_count(out, "mlp.context", CONTEXT);
+    print_count(out, "mlp.blocks", STACK);
+    print_count(out, "stack.tokens", FEW * WINDOW);
+    print_value(out, "stack.rate", stack_rate);
+    look_at_all();
+    for (size_t i = 0; i < SCALES * NORMS * STACK; i++) {
+        const struct stack *s
+            = &stack[i / STACK / NORMS][i / STACK % NORMS];
+        const struct health *h = &s->health[i % STACK];
+        char name[80];
+        int n = snprintf(name, sizeof name, "%s%zu.%s.%zu.", "scale",
+                         i / STACK / NORMS, norms[i / STACK % NORMS],
+                         i % STACK + 1);
+        snprintf(name + n, sizeof name - (size_t)n, "size");
+        print_value(out, name, h->size);
+        snprintf(name + n, sizeof name - (size_t)n, "saturated");
+        print_value(out, name, h->saturated);
+        snprintf(name + n, sizeof name - (size_t)n, "slope");
+        print_value(out, name, h->slope);
+    }
+}
+
 static void print_values(FILE *out)
 {
     climb_tables();
@@ -552,6 +635,7 @@ static void print_values(FILE *out)
     print_value(out, "gpt.untrained", batch_bits(&batch, CORPUS_HELD,
                 EXAM, fit_guess, &first).all);
     fit_free(&first);
+    print_stack_values(out);
     print_count(out, "gpt.width", WIDTH);
     print_count(out, "gpt.hidden", hidden);
     print_count(out, "gpt.heads", HEADS);
@@ -572,6 +656,8 @@ static void print_values(FILE *out)
     print_value(out, "attention.window_share", 1
         - 8.0 * WIDTH * WIDTH / (double)attention);
     print_value(out, "sums.floor", sums_floor());
+    print_value(out, "code.floor", code_floor());
+    print_count(out, "sums.asked", sums_asked());
     for (size_t i = 0; i < symbols * symbols; i++)
         pairs += count[i], never += !count[i];
     print_count(out, "corpus.symbols", symbols);
@@ -630,26 +716,41 @@ static void print_numbers(FILE *out, const char *kind,
     fprintf(out, "\n");
 }
 
+static void print_batch(FILE *out, const struct batch *drawn,
+                        const struct weights *list)
+{
+    for (size_t t = 0; t < WINDOWS * WINDOW; t++)
+        fprintf(out, "token\t%zu\t%zu\n", drawn->symbol[t],
+                drawn->target[t]);
+    for (size_t i = 0; i < list->count; i++) {
+        print_numbers(out, "value", &list->at[i], list->at[i].value);
+        print_numbers(out, "slope", &list->at[i], list->at[i].slope);
+    }
+}
+
 static void print_gradient(FILE *out)
 {
+    struct random r = random_seeded(seed);
     climb_all();
+    if (which == ONLY_MLP) {
+        struct mlpfit *m = &rung[MLP].mlp;
+        double loss = mlpfit_gradient(m, &r);
+        fprintf(out, "# context\tblocks\twindow\tactivation\tnorm\t"
+                "residual\tloss\n%d\t%d\t%d\t%zu\t%zu\t%zu\t%.17g\n",
+                CONTEXT, STACK, WINDOW, activation, norm, residual,
+                loss);
+        print_batch(out, &m->batch, &m->list);
+        return;
+    }
     struct fit *f = &rung[which == ONLY_DENSE ? DENSE : MOE].fit;
     const struct gpt_options *o = &f->gpt.options;
-    struct random r = random_seeded(seed);
     double loss = fit_gradient(f, &r);
     fprintf(out, "# heads\tblocks\twindow\texperts\ttop-k\tsoftmax\t"
             "alpha\tloss\n%zu\t%zu\t%zu\t%zu\t%zu\t%d\t%.17g\t%.17g\n",
             o->heads, o->blocks, o->window, o->layer.experts,
             o->layer.top_k, o->layer.gate == GATE_SOFTMAX,
             o->layer.alpha, loss);
-    for (size_t t = 0; t < WINDOWS * WINDOW; t++)
-        fprintf(out, "token\t%zu\t%zu\n", f->batch.symbol[t],
-                f->batch.target[t]);
-    for (size_t i = 0; i < f->list.count; i++) {
-        const struct weight *w = &f->list.at[i];
-        print_numbers(out, "value", w, w->value);
-        print_numbers(out, "slope", w, w->slope);
-    }
+    print_batch(out, &f->batch, &f->list);
 }
 
 int main(int argc, char **argv)

@@ -9,7 +9,7 @@
 #include "placement.h"
 #include "print.h"
 #include "program.h"
-#include "softmax.h"
+#include "router.h"
 #include "stop.h"
 #include "traffic.h"
 #include "wire.h"
@@ -83,7 +83,7 @@ static struct run {
     struct routes routes;
 } run;
 
-static struct run make_run(uint64_t from, double push)
+static struct run make_run(uint64_t from, double push, size_t limit)
 {
     struct random r = random_seeded(from);
     struct charlm model = charlm_trained(LESSON_BOOK_SEED);
@@ -102,9 +102,9 @@ static struct run make_run(uint64_t from, double push)
     for (size_t d = 0; d < CHARLM_WIDTH; d++)
         matrix_row(new.router.w, d)[0] += (real)(push * mean[d] / square);
     router_forward(&new.router, new.z, new.x);
-    if (keep)
-        traffic_limit(new.z, nodes, keep,
-                      top_k > keep ? top_k / keep : 1);
+    if (limit)
+        traffic_limit(new.z, nodes, limit,
+                      top_k > limit ? top_k / limit : 1);
     routes_fill(&new.routes, GATE_RENORM, new.p, new.z);
     charlm_free(&model), free(text);
     return new;
@@ -148,9 +148,10 @@ static size_t fill_parts(struct traffic *traffic, const struct run *r,
 
 static struct {
     struct traffic traffic, kept; /* exact; and in equal messages */
-    size_t sent, most_sent, crossing, busiest, held, received, slots,
-        padded, dropped, choices, row, all_padded;
-    double skew, hot_share, nodes, nodes_expected, dropped_share;
+    size_t crossing, busiest, held, slots, padded, dropped, choices,
+        row;
+    double skew, hot_share, nodes, nodes_expected, nodes_saved;
+    double dropped_share;
     double packed, copied, touched, together, together_skew;
     double straggler, worst;
 } found;
@@ -197,12 +198,13 @@ static void find_placement(void)
     free(load), free(slot);
 }
 
+enum { BATCHES = 40 };
+
 static void find_straggler(void)
 {
-    enum { BATCHES = 40 };
     struct traffic t = traffic_new(over());
     for (size_t i = 1; i <= BATCHES; i++) {
-        struct run other = make_run(seed + i, hot);
+        struct run other = make_run(seed + i, hot, keep);
         traffic_count(&t, &other.routes, NULL);
         double skew = skew_of(&t);
         found.straggler += skew / BATCHES;
@@ -215,26 +217,28 @@ static void find_straggler(void)
 static int prepare(void)
 {
     size_t m = over(), *count = room(nodes + 1, sizeof *count);
-    run = make_run(seed, hot);
+    run = make_run(seed, hot, keep);
     found.traffic = traffic_new(m), found.kept = traffic_new(m);
     traffic_count(&found.traffic, &run.routes, NULL);
     found.row = ROW, found.choices = tokens * top_k;
-    found.sent = traffic_sent(&found.traffic, 0);
     found.crossing = traffic_crossing(&found.traffic);
     found.busiest = traffic_busiest(&found.traffic);
     found.held = traffic_held(&found.traffic, found.busiest);
-    found.received = traffic_received(&found.traffic, found.busiest);
     found.skew = skew_of(&found.traffic);
     found.slots = capacity_slots(factor, owner_most(tokens, m), top_k,
                                  experts);
     found.dropped = fill_parts(&found.kept, &run, found.slots);
     found.dropped_share = (double)found.dropped
         / (double)found.choices;
-    found.padded = traffic_padded(m, experts, found.slots);
-    found.all_padded = m * found.padded;
+    found.padded = m * traffic_padded(m, experts, found.slots);
     found.hot_share = hot_share(&run);
+    struct run free_to = make_run(seed, hot, 0); /* choose anywhere */
+    traffic_nodes(count, &free_to.routes, nodes);
+    found.nodes_saved = traffic_mean(count, nodes);
+    free_run(&free_to);
     traffic_nodes(count, &run.routes, nodes);
     found.nodes = traffic_mean(count, nodes);
+    found.nodes_saved = 1 - found.nodes / found.nodes_saved;
     found.nodes_expected = traffic_expected(experts, top_k, nodes);
     find_placement();
     free(count);
@@ -259,7 +263,7 @@ static void print_matrix(FILE *out, const struct traffic *t)
             fprintf(out, " %5zu", t->rows[r * t->ranks + q]);
         fprintf(out, "  %5zu\n", traffic_sent(t, r));
     }
-    fprintf(out, "    held    ");
+    fprintf(out, "    sum     ");
     for (size_t q = 0; q < m; q++)
         fprintf(out, " %5zu", traffic_held(t, q));
     fprintf(out, "\n");
@@ -292,7 +296,7 @@ static void print_counts(FILE *out)
             found.crossing * ROW);
     fprintf(out, "    equal messages  %8zu out, as many back; %zu "
             "slots an expert\n    and a rank, %zu of %zu choices "
-            "dropped\n", found.all_padded * ROW, found.slots,
+            "dropped\n", found.padded * ROW, found.slots,
             found.dropped, found.choices);
     print_part(out, "Where experts are");
     fprintf(out, "    most loaded rank over the mean: as numbered "
@@ -311,6 +315,7 @@ static void print_counts(FILE *out)
 
 static char **arguments;
 
+#ifdef ALLTOALL_MPI
 static _Noreturn void start_ranks(int count)
 {
     static const char *const settings[][2] = {
@@ -331,10 +336,9 @@ static _Noreturn void start_ranks(int count)
     fflush(NULL);
     execvp(command[0], command);
     perror("chapter11: mpirun cannot be started (try ./setup mpi)");
-    exit(1);
+    exit(2);
 }
 
-#ifdef ALLTOALL_MPI
 /* The layer that the ranks share: all draw it, each keeps its part. */
 static struct moe_options layer_options(void)
 {
@@ -369,7 +373,17 @@ static void free_shared(struct shared *s)
     moe_free(&s->m), moe_free(&s->grad), matrix_free(&s->all);
 }
 
-/* The largest difference from the layer on one rank; [2]: y, dx. */
+/* The largest difference from a layer on one rank. */
+static double apart(struct matrix mine, struct matrix whole)
+{
+    double most = 0;
+    size_t at = owner_first(tokens, ranks, alltoall_rank());
+    const real *part = matrix_row(whole, at);
+    for (size_t i = 0; i < mine.rows * mine.cols; i++)
+        most = fmax(most, fabs((double)mine.at[i] - (double)part[i]));
+    return most;
+}
+
 static void compare(const struct shared *s, double gap[2])
 {
     struct moe_options o = layer_options();
@@ -378,17 +392,10 @@ static void compare(const struct shared *s, double gap[2])
     struct moe_work w = moe_work_new(&o, tokens);
     struct matrix y = matrix_rows(s->all, tokens, tokens);
     struct matrix dx = matrix_rows(s->all, 2 * tokens, tokens);
-    struct matrix dy = matrix_rows(s->all, 0, tokens);
-    size_t at = owner_first(tokens, ranks, alltoall_rank())
-        * CHARLM_WIDTH;
     moe_forward(&s->m, y, run.x, &w);
-    moe_backward(&s->m, &grad, dx, dy, run.x, &w);
-    for (size_t i = 0; i < s->y.rows * s->y.cols; i++) {
-        gap[0] = fmax(gap[0], fabs((double)s->y.at[i]
-                                   - (double)y.at[at + i]));
-        gap[1] = fmax(gap[1], fabs((double)s->dx.at[i]
-                                   - (double)dx.at[at + i]));
-    }
+    moe_backward(&s->m, &grad, dx, matrix_rows(s->all, 0, tokens),
+                 run.x, &w);
+    gap[0] = apart(s->y, y), gap[1] = apart(s->dx, dx);
     moe_work_free(&w), moe_free(&grad);
 }
 
@@ -431,30 +438,24 @@ static void print_phases(FILE *out, const char *title,
 
 static void print_sent(FILE *out, const struct alltoall *w)
 {
-    double *mine = room(ranks, sizeof *mine), held = (double)w->rows;
-    double *all = room(ranks * ranks + ranks, sizeof *all);
-    for (size_t q = 0; q < ranks; q++)
-        mine[q] = (double)w->sent[q] / (double)steps;
+    struct traffic bytes = traffic_new(ranks);
+    double mine[64], all[64 * 64], held = (double)w->rows;
+    size_t busiest = 0;
+    for (size_t q = 0; q < ranks; q++) mine[q] = (double)w->sent[q];
     alltoall_gather(all, mine, ranks);
-    alltoall_gather(all + ranks * ranks, &held, 1);
+    for (size_t i = 0; i < ranks * ranks; i++)
+        bytes.rows[i] = (size_t)all[i] / steps;
+    alltoall_gather(all, &held, 1);
+    for (size_t r = 1; r < ranks; r++)
+        if (all[r] > all[busiest]) busiest = r;
     if (alltoall_rank() == 0) {
-        size_t busiest = 0;
-        print_part(out, "Bytes sent in a pass forward, counts, rows "
-                   "out and rows back");
-        fprintf(out, "    from  to");
-        for (size_t q = 0; q < ranks; q++) fprintf(out, " %8zu", q);
-        for (size_t i = 0; i < ranks * ranks; i++) {
-            if (i % ranks == 0) fprintf(out, "\n    %4zu    ",
-                                        i / ranks);
-            fprintf(out, " %8.0f", all[i]);
-        }
-        for (size_t r = 1; r < ranks; r++)
-            if (all[ranks * ranks + r] > all[ranks * ranks + busiest])
-                busiest = r;
-        fprintf(out, "\n    busiest: rank %zu, whose experts compute "
-                "%.0f rows\n", busiest, all[ranks * ranks + busiest]);
+        print_part(out, "Bytes that a pass forward sends, there and "
+                   "back, with the counts");
+        print_matrix(out, &bytes);
+        fprintf(out, "    busiest: rank %zu, whose experts compute "
+                "%.0f rows\n", busiest, all[busiest]);
     }
-    free(mine), free(all);
+    traffic_free(&bytes);
 }
 
 static void print_two(FILE *out, const struct shared *s)
@@ -541,7 +542,7 @@ static void print_run(FILE *out)
 #else
     fprintf(stderr, "chapter11: --ranks needs MPI, which was not here "
             "when this was built (try ./setup mpi, then make)\n");
-    exit(1);
+    exit(2);
 #endif
 }
 
@@ -570,8 +571,11 @@ static void print_values(FILE *out)
     find_straggler();
     print_value(out, "alltoall.straggler", found.straggler);
     print_value(out, "alltoall.straggler_worst", found.worst);
+    print_count(out, "alltoall.batches", BATCHES);
+    print_value(out, "alltoall.start", 1e6 * h->start);
+    print_value(out, "alltoall.speed", speed);
     print_count(out, "alltoall.crossing_bytes", found.crossing * ROW);
-    print_count(out, "alltoall.padded_bytes", found.all_padded * ROW);
+    print_count(out, "alltoall.padded_bytes", found.padded * ROW);
     print_count(out, "alltoall.messages", wire_messages(over()));
     if (over() % node == 0)
         print_count(out, "alltoall.messages_two",
@@ -602,7 +606,7 @@ static void print_values(FILE *out)
 
 static void print_traffic(FILE *out)
 {
-    struct run pushed = make_run(seed, 3);
+    struct run pushed = make_run(seed, 3, keep);
     struct traffic t = traffic_new(over());
     traffic_count(&t, &pushed.routes, NULL);
     fprintf(out, "# from\tto\trows\trows, pushed\n");
@@ -619,7 +623,7 @@ static void print_sweep(FILE *out)
     fprintf(out, "# share of expert 0\treceived, exact\tequal, 1\t1.25"
             "\t2\tdropped, 1\t1.25\t2\n");
     for (int push = 0; push <= 16; push++) {
-        struct run r = make_run(seed, push / 4.0);
+        struct run r = make_run(seed, push / 4.0, keep);
         traffic_count(&t, &r.routes, NULL);
         fprintf(out, "%.4f\t%zu", hot_share(&r),
                 traffic_received(&t, 0) * ROW);
@@ -672,18 +676,10 @@ int main(int argc, char **argv)
 {
     static const struct program_value known[] = {
         {"alltoall.tokens", &tokens, NULL},
-        {"alltoall.experts", &experts, NULL},
-        {"alltoall.top_k", &top_k, NULL},
-        {"alltoall.ranks", &found.traffic.ranks, NULL},
         {"alltoall.row", &found.row, NULL},
         {"alltoall.choices", &found.choices, NULL},
         {"alltoall.crossing", &found.crossing, NULL},
-        {"alltoall.busiest", &found.busiest, NULL},
-        {"alltoall.busiest_held", &found.held, NULL},
-        {"alltoall.busiest_received", &found.received, NULL},
-        {"alltoall.slots", &found.slots, NULL},
-        {"alltoall.padded", &found.all_padded, NULL},
-        {"alltoall.dropped", &found.dropped, NULL},
+        {"alltoall.padded", &found.padded, NULL},
         {"alltoall.dropped_share", NULL, &found.dropped_share},
         {"alltoall.skew", NULL, &found.skew},
         {"alltoall.packed", NULL, &found.packed},
@@ -693,6 +689,7 @@ int main(int argc, char **argv)
         {"alltoall.together_skew", NULL, &found.together_skew},
         {"alltoall.hot_share", NULL, &found.hot_share},
         {"alltoall.nodes", NULL, &found.nodes},
+        {"alltoall.nodes_saved", NULL, &found.nodes_saved},
         {"alltoall.nodes_expected", NULL, &found.nodes_expected},
         {0}};
     static const struct args_table tables[] = {

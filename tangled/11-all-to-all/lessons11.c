@@ -119,7 +119,7 @@ static const struct lesson rows[] = {
      compare_messages,
      {"What does not fit into C slots is dropped; padding fills the "
       "rest."}},
-    {"11.3", "Eight experts do not touch eight nodes", "", 8,
+    {"11.3", "K experts touch fewer than K nodes", "", 8,
      "A token draws K different experts, all with the same chance. On "
      "how many nodes are they, on the average? A guess within 0.4 "
      "counts.", "nodes", LESSON_NUMBER, 0.4, {0},

@@ -60,5 +60,5 @@ size_t wire_messages_two(size_t ranks, size_t node)
 
 double wire_overlapped(double wire, double experts)
 {
-    return fmax(wire, experts) + fmin(wire, experts) / 2;
+    return fmax(wire, experts + wire / 2);
 }

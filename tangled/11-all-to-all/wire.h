@@ -36,8 +36,8 @@ struct wire_step wire_step(const struct wire *wire,
 size_t wire_messages(size_t ranks);
 size_t wire_messages_two(size_t ranks, size_t node);
 
-/* The least time of two halves, each with a wire and an expert part,
- * when one's wire hides behind the other's experts. */
+/* The least time of a pass in two halves, when one's rows are on the
+ * wire while the other's experts compute. */
 double wire_overlapped(double wire, double experts);
 
 /* A figure that somebody published: seconds of an exchange. */

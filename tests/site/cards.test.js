@@ -38,7 +38,8 @@ const plain = (text) => text.replace(/█/g, '#').replace(/░/g, ' ').replace(/
 const stored = (page) => page.evaluate(() => localStorage.getItem('predictions'))
 const card = (page, id) => page.locator(`#lesson-${id.replace('.', '\\.')}`)
 const verdict = (page, id, words) => card(page, id).locator('.verdict', { hasText: words }).waitFor()
-const clean = (page) => accessible(page, ['.lesson', 'dialog'])
+// Of the cards those that are used; all of them, as they are at first, are looked at with their pages.
+const clean = (page) => accessible(page, [A, X].map((id) => `[id="lesson-${id}"]`).concat('dialog'))
 // Press Tab until what has the focus fits.
 async function tab(page, fits, backward = false) {
   for (let i = 0; i < 40; i++) {

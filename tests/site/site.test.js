@@ -134,7 +134,7 @@ test('each transcript on a page is what its program prints now', () => {
 for (const name of pages.filter(unlike)) {
   test(`${name} in a browser, at three widths, light and dark`, async () => {
     const shots = process.env.SHOTS
-    const { page, trouble, close } = await open(name)
+    const { page, trouble, close } = await open(name, { viewport: { width: 390, height: 900 } })
     for (const width of [390, 900, 1440]) {
       await page.setViewportSize({ width, height: 900 })
       for (const colorScheme of ['light', 'dark']) {

@@ -482,6 +482,8 @@ const mistakes = [[
   ['a figure without alternative text', '![A.](01-line){#fig:y}', /needs alt=/],
   ['a chunk that a table swallows', '-------\na   b\n--- ---\nx   y\n\n<<swallowed.c>>=\nint y;\n@\n\n-------', /chunk <<swallowed\.c>> is on no page/, 5],
 ], [
+  ['a figure that moves and draws something else', '![A.](01-line){#fig:z .live alt="x"}', /01-line is \.live, .*# data: build\/live line/],
+], [
   ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
   ['an unknown measurement', '{{measured 01-speed three.time_ms}}', /there is no value three\.time_ms in `book\/measured figures\/data\/01-speed\.tsv`; .*two_threads\.time_ms/],
   ['a bad format', '{{one.share|%s}}', /allowed is a printf format/],
