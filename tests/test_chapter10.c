@@ -378,7 +378,7 @@ SUITE(10) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
     check_case("what is not allowed is refused, with what is", refusals);
-    check_case("every computable total is the published one, or says why", every_total); /* designs_table */
+    check_case("every total that can be computed is the published one, or says why", every_total); /* designs_table */
     check_case("known totals, to the last digit", known_totals); /* designs_count designs_find */
     check_case("a small model, part by part", small_model); /* designs_count */
     check_case("a row that contradicts itself is refused with its line", contradictions); /* designs_read */
