@@ -214,7 +214,7 @@ static void print_words(FILE *out, const char *label, const char *words)
     if (*words) fprintf(out, "    %-12s", label);
     for (; *words; words += n + (words[n] != 0)) {
         n = strcspn(words, " ");
-        if (at && at + n > 58) at = 0, fprintf(out, "\n%16s", "");
+        if (at && at + n > 57) at = 0, fprintf(out, "\n%16s", "");
         fprintf(out, " %.*s", (int)n, words), at += n + 1;
         if (!words[n]) fprintf(out, "\n");
     }
@@ -342,7 +342,7 @@ static void print_log(FILE *out)
 static void print_conventions(FILE *out)
 {
     print_part(out, "The conventions, on the same logits");
-    fprintf(out, "  %-21s %-13s %-15s gates moved  eff.  run\n", "",
+    fprintf(out, " %-21s %-12s %-15s gates moved  eff.  run\n", "",
             "", "its two best");
     for (size_t i = 0; i < PRACTICE_ROWS; i++) {
         const struct practice *p = &practice_rows[i];
@@ -353,7 +353,7 @@ static void print_conventions(FILE *out)
             snprintf(at + n, sizeof at - (size_t)n, " %zu %.2f",
                      routed[i].expert[1],
                      (double)routed[i].gate.at[1]);
-        fprintf(out, "  %-21s %-13s %-15s %5.2f %4.0f%% %5.1f "
+        fprintf(out, " %-21s %-12s %-15s %5.2f %4.0f%% %5.1f "
                 "%4.1f\n", p->name, p->model, at, sums[i].gates,
                 100 * sums[i].moved, sums[i].effective, sums[i].run);
     }
