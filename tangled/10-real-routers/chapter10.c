@@ -72,7 +72,8 @@ static void check(const struct args *args)
         args_reject(args, "--top-k", "--top-k 1", "must be from 1 to "
                     "the number of experts, %zu, got %zu", experts,
                     top_k);
-    if (designs_table(&table, wrong)) return; /* prepare says so */
+    if (designs_table(&table, wrong)
+        || designs_check(&table, wrong)) return; /* prepare says so */
     chosen = *design ? designs_find(&table, design) : NULL;
     if (!*design || chosen) return;
     char near[200] = "";
@@ -170,7 +171,7 @@ static size_t whole, within, capacity_rows, dropless;
 
 static int prepare(void)
 {
-    if (!table.count && designs_table(&table, wrong)) {
+    if (*wrong) {
         fprintf(stderr, "%s\n", wrong);
         return 1;
     }
