@@ -133,7 +133,7 @@ static void mlp_contains_the_bigram(void)
     mlp_free(&mlp), mlp_work_free(work), matrix_free(&rows);
 }
 
-/* What is more than C back, or before the window, does not count; what is C - 1 back does. */
+/* What is more than the context back, or before the window, does not count; the last of it does. */
 static void mlp_context(void)
 {
     struct random r = check_random();
@@ -604,7 +604,7 @@ SUITE(7) {
     check_case("a sum counts as answered if all of its digits are right", exact_answers); /* batch_exact */
     check_case("squared error agrees with its definition", squares_by_definition); /* loss_squares */
     check_case("an MLP without blocks that looks at one character is a bigram", mlp_contains_the_bigram);
-    check_case("an MLP sees its last C characters, and no other", mlp_context);
+    check_case("an MLP sees the characters of its context, and no other", mlp_context);
     check_case("a unit that passes no slope on is counted as saturated, and as dead", healthy);
     check_case("normalized rows have size one", normalized);
     check_case("batch normalization is layer normalization of the transpose", batch_normalized);

@@ -1,13 +1,13 @@
 #ifndef MLP_H
 #define MLP_H
-/* Characters guessed from the last C by a stack of blocks. V symbols,
- * S a window, D width, H hidden, L blocks, T = windows of S. */
+/* Characters guessed from the last M by a stack of blocks. V symbols,
+ * S a window, D width, H hidden, T = windows of S. */
 #include "ffn.h"
 #include "norm.h"
 
 struct mlp_options {
-    size_t symbols, window, context; /* V S C */
-    size_t width, hidden, blocks;    /* D H L */
+    size_t symbols, window, context; /* V S M */
+    size_t width, hidden, blocks;    /* D H, how many */
     enum ffn_activation activation;
     enum norm_kind norm; /* of what goes into the activation */
     int residual;        /* x + FFN(x), not FFN(x) */
@@ -19,8 +19,8 @@ struct mlp_block { enum norm_kind norm; int residual; struct ffn ffn;
                    struct matrix gain, running; }; /* [1, H] [2, H] */
 struct mlp { /* weights, or their gradient */
     struct mlp_options options;
-    struct matrix embed;     /* [C V, D] */
-    struct mlp_block *block; /* L of them */
+    struct matrix embed;     /* [M V, D] */
+    struct mlp_block *block; /* as many */
     struct matrix unembed;   /* [D, V] */
 };
 struct mlp mlp_new(struct mlp_options options, struct random *random);

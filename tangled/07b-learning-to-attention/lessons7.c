@@ -174,8 +174,9 @@ static const struct lesson lessons[] = {
      {"In stack 1", "In stack 2", "In both", "In neither"},
      {"How often is a slope multiplied between the last block and the "
       "first?",
-      "A block multiplies it by 1.4 s s or somewhat less, as long as "
-      "its units are not saturated. How much is left after all blocks?",
+      "A block multiplies it by 1.4 times the scale squared, or "
+      "somewhat less, as long as its units are not saturated. How much "
+      "is left after all blocks?",
       "Saturated units do not kill it: the few that are not pass it on "
       "many times larger."},
      which_scale_dies,
