@@ -3,7 +3,7 @@
 set xlabel "block"
 set ylabel "share saturated"
 set xrange [0.8:3.2]
-set yrange [0:1.35]
+set yrange [0:1.6]
 set ytics 0,0.25,1
 set xtics 1
 set key top right maxrows 3

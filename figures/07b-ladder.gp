@@ -7,6 +7,7 @@ set style histogram clustered gap 1
 set boxwidth 0.9
 set key top right horizontal maxrows 1
 set xtics noenhanced
+if (exists("narrow")) set xtics rotate by -40
 ladder = "figures/data/07b-ladder.tsv"
 plot ladder using 4:xticlabels(1) every ::0::7 linetype 1 title "names", \
      ladder using 6 every ::0::7 linetype 2 title "sums", \

@@ -126,20 +126,19 @@ static void expected_nodes(void)
 }
 
 /* The example in EPLB's README: two layers of 12 experts, 16 slots, 4 groups, 2 nodes, 8 GPUs. */
-static const double eplb_load[2][12] = {{90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86},
-                                        {20, 107, 104, 64, 19, 197, 187, 157, 172, 86, 16, 27}};
-static const size_t eplb_slots[2][16] = {{5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1},
-                                         {7, 10, 6, 8, 6, 11, 8, 9, 2, 4, 5, 1, 5, 0, 3, 1}};
-
 static void worked_example(void)
 {
+    static const double load[2][12] = {{90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86},
+                                       {20, 107, 104, 64, 19, 197, 187, 157, 172, 86, 16, 27}};
+    static const size_t slots[2][16] = {{5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1},
+                                        {7, 10, 6, 8, 6, 11, 8, 9, 2, 4, 5, 1, 5, 0, 3, 1}};
     static const double skew[] = {1.208, 1.242};
     struct placement p = {12, 4, 2, 8, 16};
     for (int layer = 0; layer < 2; layer++) {
         size_t slot[16];
-        placement_balance(slot, eplb_load[layer], p);
-        CU_ASSERT(!memcmp(slot, eplb_slots[layer], sizeof slot));
-        CU_ASSERT_DOUBLE_EQUAL(placement_skew(slot, eplb_load[layer], p), skew[layer], 5e-4);
+        placement_balance(slot, load[layer], p);
+        CU_ASSERT(!memcmp(slot, slots[layer], sizeof slot));
+        CU_ASSERT_DOUBLE_EQUAL(placement_skew(slot, load[layer], p), skew[layer], 5e-4);
     }
 }
 

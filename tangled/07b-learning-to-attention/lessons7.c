@@ -57,8 +57,8 @@ static void which_scale_dies(uint64_t seed, struct lesson_problem *l)
     } while (one == two || fabs(log(left[0] / 0.01)) < log(2)
              || fabs(log(left[1] / 0.01)) < log(2));
     int dies[2] = {left[0] < 0.01, left[1] < 0.01};
-    fprintf(l->given, "%zu blocks, tanh, no residual, no normalization"
-            "\nstack 1: scale %g\nstack 2: scale %g\n", blocks,
+    fprintf(l->given, "%zu blocks of tanh, no residual, no norm\n"
+            "stack 1: scale %g\nstack 2: scale %g\n", blocks,
             scales[one], scales[two]);
     l->right = lesson_value(dies[0] ? dies[1] ? 3 : 1
                                     : dies[1] ? 2 : 4);

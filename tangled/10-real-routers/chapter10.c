@@ -72,7 +72,8 @@ static void check(const struct args *args)
         args_reject(args, "--top-k", "--top-k 1", "must be from 1 to "
                     "the number of experts, %zu, got %zu", experts,
                     top_k);
-    if (designs_table(&table, wrong)) return; /* prepare says so */
+    if (designs_table(&table, wrong)
+        || designs_check(&table, wrong)) return; /* prepare says so */
     chosen = *design ? designs_find(&table, design) : NULL;
     if (!*design || chosen) return;
     char near[200] = "";
@@ -170,7 +171,7 @@ static size_t whole, within, capacity_rows, dropless;
 
 static int prepare(void)
 {
-    if (!table.count && designs_table(&table, wrong)) {
+    if (*wrong) {
         fprintf(stderr, "%s\n", wrong);
         return 1;
     }
@@ -205,13 +206,27 @@ static void done(void)
 static const char *how(const struct design *d, const char *group)
 {
     const char *mark = strstr(d->read, group);
-    return mark && mark[strlen(group)] == 'S' ? "  (second-hand)" : "";
+    return mark && mark[strlen(group)] == 'S' ? " (second-hand)" : "";
+}
+
+static void print_words(FILE *out, const char *label, const char *words)
+{
+    size_t at = 0, n;
+    if (*words) fprintf(out, "    %-12s", label);
+    for (; *words; words += n + (words[n] != 0)) {
+        n = strcspn(words, " ");
+        if (at && at + n > 57) at = 0, fprintf(out, "\n%16s", "");
+        fprintf(out, " %.*s", (int)n, words), at += n + 1;
+        if (!words[n]) fprintf(out, "\n");
+    }
 }
 
 static void print_text(FILE *out, const char *label, const char *words,
                        const char *read)
 {
-    if (*words) fprintf(out, "    %-12s %s%s\n", label, words, read);
+    char said[400];
+    snprintf(said, sizeof said, "%s%s", words, read);
+    if (*words) print_words(out, label, said);
     else fprintf(out, "    %-12s not stated\n", label);
 }
 
@@ -292,8 +307,8 @@ static void print_card(FILE *out, const struct design *d)
     print_part(out, "What follows");
     if (n.whole)
         fprintf(out, "    operations a token  %.1f billion\n"
-                "    weights read        %.1f GB for one token, %.1f "
-                "for 16, at two bytes each\n    share of K experts  "
+                "    weights, 2 bytes    %.1f GB for one token, %.1f "
+                "for 16\n    share of K experts  "
                 "%.2f of the work\n", 2 * n.active[1] / 1e9,
                 2 * n.active[1] / 1e9, bytes_read(d, 16) / 1e9,
                 designs_share(d));
@@ -303,9 +318,10 @@ static void print_card(FILE *out, const struct design *d)
                 "    K/E                 1/%.4g\n", ways,
                 d->experts / d->top_k);
     }
-    fprintf(out, "\n    source: %s\n", d->source);
-    if (*d->why) fprintf(out, "    but: %s\n", d->why);
-    if (*d->note) fprintf(out, "    note: %s\n", d->note);
+    fprintf(out, "\n");
+    print_words(out, "source:", d->source);
+    print_words(out, "but:", d->why);
+    print_words(out, "note:", d->note);
 }
 
 static void print_log(FILE *out)
@@ -327,19 +343,19 @@ static void print_log(FILE *out)
 static void print_conventions(FILE *out)
 {
     print_part(out, "The conventions, on the same logits");
-    fprintf(out, "    %-21s %-14s %-15s  gates moved  eff.   run\n",
-            "", "", "its two best");
+    fprintf(out, " %-21s %-12s %-15s gates moved  eff.  run\n", "",
+            "", "its two best");
     for (size_t i = 0; i < PRACTICE_ROWS; i++) {
         const struct practice *p = &practice_rows[i];
         char at[64];
         int n = snprintf(at, sizeof at, "%zu %.2f", routed[i].expert[0],
                          (double)routed[i].gate.at[0]);
         if (p->top_k > 1)
-            snprintf(at + n, sizeof at - (size_t)n, "  %zu %.2f",
+            snprintf(at + n, sizeof at - (size_t)n, " %zu %.2f",
                      routed[i].expert[1],
                      (double)routed[i].gate.at[1]);
-        fprintf(out, "    %-21s %-14s %-15s %6.2f %4.0f%% %5.2f "
-                "%5.2f\n", p->name, p->model, at, sums[i].gates,
+        fprintf(out, " %-21s %-12s %-15s %5.2f %4.0f%% %5.1f "
+                "%4.1f\n", p->name, p->model, at, sums[i].gates,
                 100 * sums[i].moved, sums[i].effective, sums[i].run);
     }
 }
@@ -380,9 +396,9 @@ static void print_settle(FILE *out)
     settle();
     print_part(out, "Biases settle: MaxVio on frozen scores");
     for (size_t way = 0; way < 2; way++) {
-        fprintf(out, "    %-20s", ways[way]);
+        fprintf(out, "    %-19s", ways[way]);
         for (size_t i = 0; i < 4; i++)
-            fprintf(out, "  %4zu: %.3f", settle_steps[way][i],
+            fprintf(out, " %4zu: %.3f", settle_steps[way][i],
                     settled[way][i]);
         fprintf(out, "\n");
     }

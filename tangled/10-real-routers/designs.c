@@ -138,20 +138,27 @@ static int check_total(const struct design *d, char *wrong)
 static int check_row(struct design *d, char *wrong)
 {
     const char *what = contradiction(d);
-    for (size_t c = 0; c < COLUMNS && !what; c++) {
+    if (what) return says(wrong, d->line, "%s: %s", d->model, what);
+    for (size_t c = 0; c < COLUMNS; c++) {
+        const char *group = groups[columns[c].group];
+        const char *mark = strstr(d->read, group);
         int filled = columns[c].kind == TEXT ? **text_at(d, c) != 0
                    : *number_at(d, c) >= 0;
-        const char *mark = strstr(d->read, groups[columns[c].group]);
         if (filled && columns[c].group
-            && (!mark || !strchr("CS", mark[strlen(
-                groups[columns[c].group])])))
+            && (!mark || !strchr("CS", mark[strlen(group)])))
             return says(wrong, d->line, "%s: %s is filled, and read "
                         "does not say whence (%sC or %sS)", d->model,
-                        columns[c].name, groups[columns[c].group],
-                        groups[columns[c].group]);
+                        columns[c].name, group, group);
     }
-    if (what) return says(wrong, d->line, "%s: %s", d->model, what);
     return check_total(d, wrong);
+}
+
+int designs_check(const struct designs *designs,
+                  char wrong[DESIGNS_WRONG])
+{
+    for (size_t i = 0; i < designs->count; i++)
+        if (check_row(&designs->at[i], wrong)) return 1;
+    return 0;
 }
 
 static double given(double cell) { return fmax(cell, 0); }
@@ -279,7 +286,7 @@ static int read_row(struct design *d, char *line, char *wrong)
         if (read_cell(d, c, line, wrong)) return 1;
         line = tab ? tab + 1 : line;
     }
-    return check_row(d, wrong);
+    return 0;
 }
 
 static int is_header(const char *line)

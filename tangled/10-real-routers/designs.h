@@ -21,14 +21,16 @@ struct design {
 };
 struct designs { size_t count; struct design *at; char *text; };
 
-/* Read lines, the first with the columns' names; or the book's table.
- * 0, or 1 and what is wrong, with the line: a cell that is no number,
- * a row that contradicts itself. */
+/* Read lines, the first with the columns' names; or the book's table;
+ * and look for rows that contradict themselves or their total. 0, or 1
+ * and what is wrong, with the line. */
 enum { DESIGNS_WRONG = 400 };
 #define DESIGNS_TOLERANCE 0.02 /* of the published total */
 int designs_read(struct designs *designs, const char *const *lines,
                  size_t count, char wrong[DESIGNS_WRONG]);
 int designs_table(struct designs *designs, char wrong[DESIGNS_WRONG]);
+int designs_check(const struct designs *designs,
+                  char wrong[DESIGNS_WRONG]);
 void designs_free(struct designs *designs);
 const struct design *designs_find(const struct designs *designs,
                                   const char *key); /* or NULL */

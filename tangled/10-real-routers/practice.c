@@ -30,7 +30,7 @@ const struct practice practice_rows[PRACTICE_ROWS] = {
     {"... biases 1 lower", "V3 in mlx-lm",
      {.gate = GATE_SIGMOID, GROUPED(2), .scale = 2.5, .zeros = 1},
      FOUR, .biased = 1, .lower = 1},
-    {"hash of the token", "V4, layers 1-3",
+    {"hash of the token", "V4 layer 1-3",
      {.gate = GATE_ROOT, .scale = 1.5}, FOUR, .hash = 1},
     {"identity experts", "LongCat", {.gate = GATE_SOFTMAX, .scale = 6},
      FOUR, .biased = 1, .identities = PRACTICE_IDLE},

@@ -4,7 +4,7 @@
 #include "record.h"
 #include "terminal.h"
 
-enum { PROGRESS_SHOWN = 20, PROGRESS_OFF = 24, PROGRESS_SOLVED = 8 };
+enum { PROGRESS_SHOWN = 20, PROGRESS_OFF = 24, PROGRESS_SOLVED = 4 };
 struct progress_entry {
     struct record record;
     int right;

@@ -239,7 +239,7 @@ function hostile(below) {
     case 3: words[word] = markup[below(markup.length)]; break
     case 4: words[word] += ['x', '\u0000', '\u00e9', ',', '-', '\t'][below(6)]; break
     case 5: words[[3, 5, 7, 9, 11][below(5)]] = ['nan', 'inf', '0x10', '1e999', '', '99999999999999999999x'][below(6)]; break
-    case 6: return 'x'.repeat(below(3) ? 1023 + below(3) : 70000)
+    case 6: return 'x'.repeat(below(40) ? 1022 + below(4) : 70000)
     default: words.splice(word, 0, words[word])                     // a word is there twice
     }
     return words.join(' ')

@@ -77,6 +77,14 @@ test('the text has the values that the pages show', () => {
   assert.ok(count > 0)
 })
 
+test('every figure is there, with its caption: none runs off its page', () => {
+  const text = plain(run('pdftotext', pdf, '-'))
+  const figures = fs.readdirSync(site).filter((name) => name.endsWith('.html')).flatMap((name) =>
+    [...fs.readFileSync(path.join(site, name), 'utf8').matchAll(/<figcaption><span class="label">(Figure [^<]*\.)<\/span>\s*([A-Z][a-z]*)/g)])
+  assert.ok(figures.length > 10)
+  for (const [, label, word] of figures) assert.ok(text.includes(`${label} ${word}`), label)
+})
+
 test('no line runs into the margin, no glyph or reference is missing', () => {
   const log = fs.readFileSync(path.join(root, 'build/pdf/book.log'), 'latin1')
   assert.match(log, /Output written on/)
