@@ -31,7 +31,7 @@ function say(plans, states) {
   told.replaceChildren(...due.length ? due : [make('p', {}, 'Nothing is due again today.')],
     ...plans.flatMap(({ done, steps, next }, i) => {
       const so = `Path ${i + 1}: ${done} of ${steps} steps ${steps === 1 ? 'is' : 'are'} done.`
-      if (!next.length) return [make('p', {}, so + ' That is all there is of it so far.')]
+      if (!next.length) return [make('p', {}, so + ' That is all there is of it.')]
       const first = link(next[0])
       first.className = 'go'
       first.replaceChildren('Go on with ' + next[0])

@@ -707,7 +707,7 @@ local function path_page()
     { 'Path 2: where a token goes', 'It follows one token through a sparse layer, until you can predict which inputs land on which expert.' } } do
     local steps = steps_of(number)
     local missing = (tonumber(laid_out) or #steps) - #steps
-    add(what[1], 'path-' .. number, what[2] .. (' It has %s so far: at one a day, %s.'):format(several(#steps, 'step'), several(#steps, 'day'))
+    add(what[1], 'path-' .. number, what[2] .. (' It has %s%s: at one a day, %s.'):format(several(#steps, 'step'), missing > 0 and ' so far' or '', several(#steps, 'day'))
       .. (missing > 0 and (' It is laid out in %s; the other %d belong to chapters that are still to be written.'):format(laid_out, missing) or ''), steps)
   end
   add('Beside the paths', 'beside-the-paths', 'These belong to no path. They come back like the others.', steps_of(0))

@@ -410,7 +410,7 @@ test('a function names the cases that hold it, and they are a page', () => {
 
 test('the path has each lesson, its minutes, and the section to read with those that lint counts', () => {
   const text = page('path')
-  match(text, /<h2 id="path-1">.*\n<p>.*It has 1 step so far: at one a day, 1 day\.<\/p>\n<ol>/)
+  match(text, /<h2 id="path-1">.*\n<p>.*It has 1 step: at one a day, 1 day\.<\/p>\n<ol>/)
   match(text, /<a href="01-one\.html#lesson-1\.1"[^>]*>1\.1 Two &amp; two<\/a><br \/>\s*3 minutes, 1 of them to read <a href="01-one\.html#sec-here"[^>]*>Section\s1\.1<\/a>, <em>A section<\/em>, first\. <span class="state" data-of="1\.1">/)
   lacks(text, /path-2|beside-the-paths|2\.1/)
   match(page('01-one'), /<nav[^]*?<a href="path\.html">The path<\/a>/)
