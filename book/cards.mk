@@ -22,7 +22,7 @@ $(BUILD)/wasm/routers.inc: data/routers.tsv book/cards.mk
 	@mkdir -p $(@D)
 	@awk -F '\t' -v OFS='\t' 'NR > 1 { for (i = 1; i <= NF; i++) if ($$i ~ /[a-zA-Z]/ && i != 1 && i != 2 && i != 9) $$i = i == 48 ? "-" : "" } \
 	    { print "\"" $$0 "\"," }' $< >$@
-$(wasm_objects): $(BUILD)/wasm/%.o: $(tangled)/%.c book/cards.mk $(BUILD)/settings | $(BUILD)/names.inc $(BUILD)/wasm/routers.inc $(BUILD)/lessons.inc
+$(wasm_objects): $(BUILD)/wasm/%.o: $(tangled)/%.c book/cards.mk $(BUILD)/settings | $(BUILD)/names.inc $(if $(wildcard data/routers.tsv),$(BUILD)/wasm/routers.inc) $(BUILD)/lessons.inc
 	@mkdir -p $(@D)
 	@$(WASM_CC) $(call wasm_flags,$@) -c -o $@ $<
 $(BUILD)/wasm/B-common-ground/trained.o: $(plain)/charlm.inc
