@@ -209,7 +209,7 @@ link = @echo "  link    $@"; $(CC) $(flags) -o $@ $(filter %.o,$^) $(filter %.a,
 # A chapter sees the headers of the chapters before it and of the appendices. An
 # appendix sees all, but whatever it takes from a chapter only later ones can use.
 define rules
-$(call objects,$1): $(BUILD)/obj/$1/%.o: $(tangled)/$1/%.c $(BUILD)/settings | $(BUILD)/names.inc $(BUILD)/routers.inc
+$(call objects,$1): $(BUILD)/obj/$1/%.o: $(tangled)/$1/%.c $(BUILD)/settings | $(BUILD)/names.inc $(if $(wildcard data/routers.tsv),$(BUILD)/routers.inc)
 	$$(compile) $(call folders,$2) -c -o $$@ $$<
 endef
 upto = $(appendices) $(foreach unit,$(chapters),$(if $(filter $(firstword $(sort $(unit) $1)),$(unit)),$(unit)))

@@ -17,7 +17,7 @@ wasm_objects = $(wasm_sources:%.c=$(BUILD)/wasm/%.o)
 wasm_fast := %/matrix.o %/ffn.o %/softmax.o %/charlm.o %/weights.o
 wasm_flags = -std=c11 -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla \
     -msimd128 $(if $(filter $(wasm_fast),$1),-O3,-Oz) -MMD -MP -I$(BUILD) -I$(plain) $(call folders,$(units))
-$(wasm_objects): $(BUILD)/wasm/%.o: $(tangled)/%.c book/cards.mk $(BUILD)/settings | $(BUILD)/names.inc $(BUILD)/routers.inc $(BUILD)/lessons.inc $(BUILD)/live.inc
+$(wasm_objects): $(BUILD)/wasm/%.o: $(tangled)/%.c book/cards.mk $(BUILD)/settings | $(BUILD)/names.inc $(if $(wildcard data/routers.tsv),$(BUILD)/routers.inc) $(BUILD)/lessons.inc $(BUILD)/live.inc
 	@mkdir -p $(@D)
 	@$(WASM_CC) $(call wasm_flags,$@) -c -o $@ $<
 $(BUILD)/wasm/B-common-ground/trained.o: $(plain)/charlm.inc

@@ -107,7 +107,7 @@ def select(name, z, bias, top_k, number):
             inside = sorted(key[g * size:(g + 1) * size], reverse=True)
             worth.append(sum(inside[:summed]))
         stay = best(worth, opened)
-        key = [key[i] if i // size in stay else closed for i in range(experts)]
+        key = [key[i] if i // size in stay or key[i] == -INF else closed for i in range(experts)]
     return best(key, top_k)
 
 

@@ -65,7 +65,8 @@ static void close_groups(real *s, size_t experts,
         int is_open = 0;
         for (size_t i = 0; i < rule->open; i++)
             is_open |= at[i] == e / size;
-        if (!is_open) s[e] = (real)(rule->zeros ? 0 : -INFINITY);
+        if (!is_open && (double)s[e] != -INFINITY)
+            s[e] = (real)(rule->zeros ? 0 : -INFINITY);
     }
 }
 
