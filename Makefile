@@ -28,7 +28,7 @@ ifneq ($(call wants,pdf dist),)
   $(call need,noweave pandoc gnuplot dot lualatex, pdf)
 endif
 ifneq ($(call wants,test),)
-  $(call need,notangle noweave pandoc gnuplot dot lualatex pdfinfo epubcheck aspell chromium java node, test)
+  $(call need,notangle noweave pandoc gnuplot dot lualatex pdfinfo epubcheck aspell chromium java node mpicc mpirun, test)
 endif
 ifneq ($(call wants,fuzz),)
   $(call need,clang, fuzz)
@@ -69,15 +69,22 @@ numbers := $(patsubst chapter%.c,%,$(filter chapter%.c,$(call sources,$(chapters
 programs := $(numbers:%=$(BUILD)/chapter%)
 
 objects = $(foreach unit,$1,$(patsubst %.c,$(BUILD)/obj/$(unit)/%.o,$(call sources,$(unit))))
-mains := %/predict.o %/page.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
-modules = $(filter-out $(mains),$(call objects,$(units)))
+mains := %/predict.o %/page.o %/live.o %/vectors.o $(foreach n,$(numbers),%/chapter$(n).o %/lessons$(n).o)
+# Chapter 11's ranks run on Open MPI, where it is found. Of the modules, alltoall alone has mpi.h.
+MPICC ?= mpicc
+mpi := $(shell command -v $(MPICC) 2>/dev/null)
+mpi_objects := %/alltoall.o %/ranks.o
+mpi_flags = $(if $(mpi),$(patsubst -I%,-isystem%,$(shell $(MPICC) --showme:compile)))
+mpi_libraries = $(if $(mpi),$(shell $(MPICC) --showme:link))
+modules = $(filter-out $(mains) $(if $(mpi),,%/alltoall.o),$(call objects,$(units)))
 library = $(BUILD)/lib.a
 lessons = $(filter $(foreach n,$(numbers),%/lessons$(n).o),$(call objects,$(chapters)))
 folders = $(1:%=-I$(tangled)/%)
 
-flags := -std=c11 -ffp-contract=off \
+flags := -std=c11 -ffp-contract=off -fno-math-errno \
     -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla
-sanitizers := $(CFLAGS) -fno-omit-frame-pointer \
+# At -O1 they are compiled in half the time, and run as fast.
+sanitizers := $(CFLAGS) -O1 -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 ifeq ($(FLAVOR),strict)
   flags += $(CFLAGS) -Werror
@@ -89,7 +96,7 @@ else ifeq ($(FLAVOR),fast)
   # OpenMP and oneDNN where they are found; without them, as with WITHOUT="openmp onednn",
   # the same results.
   accepts = $(shell echo 'int main(void) { return 0; }' | $(CC) -x c $1 -o /dev/null - $2 >/dev/null 2>&1 && echo yes)
-  flags += $(CFLAGS) -march=native -Werror
+  flags += $(CFLAGS) -march=native -Werror -DMATRIX_FAST -Wno-psabi
   ifeq ($(call accepts,-mprefer-vector-width=512),yes)
     flags += -mprefer-vector-width=512
   endif
@@ -107,18 +114,11 @@ else
 endif
 
 ## make: tangle, run the chapters, weave the HTML book
+# What programs print is in the book, so that weaving runs, and proves, them all.
 .PHONY: all always
-all: runs
+all:
 	@$(MAKE) --no-print-directory html
 	@echo "The book is book/html/index.html: open it in a browser."
-
-# A run also proves a program: what it prints is in the book.
-.PHONY: runs
-runs: $(programs)
-	@for program in $(programs); do \
-	    echo "  run     $$program"; \
-	    $$program >$(BUILD)/run.log || { cat $(BUILD)/run.log; exit 1; }; \
-	done
 
 ## make chapter3: run chapter 3's program; ARGS="--help" lists its options
 chapter_goals := $(numbers:%=chapter%)
@@ -132,7 +132,11 @@ chapter%:
 
 ## make programs: build all chapters' programs
 .PHONY: programs
-programs: $(programs) $(BUILD)/predict
+programs: $(programs) $(BUILD)/predict $(BUILD)/live $(if $(filter 10,$(numbers)),$(BUILD)/routers.read)
+
+# A row of the table that contradicts itself ends the build, with its line.
+$(BUILD)/routers.read: $(BUILD)/chapter10
+	@$(RUN) $< --values >$@.new && mv $@.new $@
 
 ## make predict3: predict, then verify chapter 3; make predict LESSON=3.2: just one
 predict = @$(BUILD)/predict $1 $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
@@ -155,16 +159,22 @@ progress: $(BUILD)/predict
 	@$< --progress $(ARGS)
 
 # A file that is missing from a list, or other flags, make everything anew.
-settings := $(CC) $(flags) $(call sources,$(units)) $(notdir $(wildcard tests/*.c))
+settings := $(CC) $(mpi) $(flags) $(call sources,$(units)) $(notdir $(wildcard tests/*.c))
 ifneq ($(filter-out help clean lint check-tangled tangle,$(goals)),)
   $(call need,$(firstword $(CC)))
-  $(shell mkdir -p $(BUILD); echo '$(settings)' | cmp -s - $(BUILD)/settings || \
-      echo '$(settings)' >$(BUILD)/settings)
+  ifneq ($(shell mkdir -p $(BUILD); echo '$(settings)' | cmp -s - $(BUILD)/settings || { \
+      echo 'int main(void) { return 0; }' | $(CC) $(flags) -MMD -MP -MF $(BUILD)/probe.d -x c -c - -o $(BUILD)/probe.o 1>&2 && \
+      echo '$(settings)' >$(BUILD)/settings || echo refused; }),)
+    $(error $(CC) does not take what the build asks of it, '$(flags) -MMD -MP': gcc and clang do (try CC=gcc))
+  endif
 endif
 
 $(BUILD)/names.inc: data/names.txt
 	@mkdir -p $(@D)
 	@sed 's/.*/"&",/' $< >$@
+$(BUILD)/routers.inc: data/routers.tsv
+	@mkdir -p $(@D)
+	@sed 's/[\\"]/\\&/g; s/.*/"&",/' $< >$@
 
 # The book's model is trained here, once, by a plain build; RUN=qemu-arm runs a cross build.
 RUN ?=
@@ -182,15 +192,24 @@ endif
 $(BUILD)/lessons.inc: $(BUILD)/settings
 	@for n in $(patsubst lessons%.c,%,$(filter lessons%.c,$(call sources,$(chapters)))); do \
 	    echo "LESSONS($$n)"; done >$@
+# And its figures that move, for build/live.
+$(BUILD)/live.inc: $(BUILD)/settings
+	@for n in $(patsubst live%.c,%,$(filter live%.c,$(filter-out live.c,$(call sources,$(units))))); do \
+	    echo "LIVE($$n)"; done >$@
 
+# Where the fast build has its own arithmetic, a product and a sum are rounded as one.
+ifeq ($(FLAVOR),fast)
+$(BUILD)/obj/C-as-fast-as-it-gets/heads.o $(BUILD)/obj/C-as-fast-as-it-gets/sweeps.o: flags += -ffp-contract=fast
+endif
 compile = @echo "  cc      $@"; mkdir -p $(@D); \
-    $(CC) $(flags) -MMD -MP -I$(BUILD) -I$(plain)
+    $(CC) $(flags) $(if $(filter $(mpi_objects),$@),$(mpi_flags)) \
+    $(if $(and $(mpi),$(filter %/chapter11.o,$@)),-DALLTOALL_MPI) -MMD -MP -I$(BUILD) -I$(plain)
 link = @echo "  link    $@"; $(CC) $(flags) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 
 # A chapter sees the headers of the chapters before it and of the appendices. An
 # appendix sees all, but whatever it takes from a chapter only later ones can use.
 define rules
-$(call objects,$1): $(BUILD)/obj/$1/%.o: $(tangled)/$1/%.c $(BUILD)/settings | $(BUILD)/names.inc
+$(call objects,$1): $(BUILD)/obj/$1/%.o: $(tangled)/$1/%.c $(BUILD)/settings | $(BUILD)/names.inc $(BUILD)/routers.inc
 	$$(compile) $(call folders,$2) -c -o $$@ $$<
 endef
 upto = $(appendices) $(foreach unit,$(chapters),$(if $(filter $(firstword $(sort $(unit) $1)),$(unit)),$(unit)))
@@ -201,9 +220,11 @@ $(foreach unit,$(chapters),$(eval $(call rules,$(unit),$(call upto,$(unit)))))
 $(library): $(modules) $(BUILD)/settings
 	@echo "  ar      $@"; rm -f $@; $(AR) rc $@ $(modules)
 $(programs): $(BUILD)/chapter%: $(library) $(BUILD)/settings
-	$(link) $(libraries) -lm
+	$(link) $(if $(filter 11,$*),$(mpi_libraries)) $(libraries) -lm
 $(foreach n,$(numbers),$(eval $(BUILD)/chapter$n: $(filter %/chapter$n.o %/lessons$n.o,$(call objects,$(chapters)))))
 $(BUILD)/predict: $(filter %/predict.o,$(call objects,$(appendices))) $(lessons) $(library) $(BUILD)/settings
+	$(link) $(libraries) -lm
+$(BUILD)/live: $(filter %/live.o,$(call objects,$(appendices))) $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
 # What it makes is in the library, so it is linked with one that lacks it.
 $(BUILD)/untrained.a: $(filter-out %/trained.o,$(modules)) $(BUILD)/settings
@@ -211,6 +232,7 @@ $(BUILD)/untrained.a: $(filter-out %/trained.o,$(modules)) $(BUILD)/settings
 $(BUILD)/vectors: $(filter %/vectors.o,$(call objects,$(appendices))) $(BUILD)/untrained.a $(BUILD)/settings
 	$(link) $(libraries) -lm
 $(filter %/predict.o,$(call objects,$(appendices))): | $(BUILD)/lessons.inc
+$(filter %/live.o,$(call objects,$(appendices))): | $(BUILD)/live.inc
 $(filter %/trained.o,$(modules)): | $(plain)/charlm.inc
 -include $(wildcard $(BUILD)/obj/*/*.d)
 
@@ -230,22 +252,27 @@ lint:
 
 # The test program of a flavor holds all modules and lessons, and the suites.
 test_files := $(sort $(notdir $(wildcard tests/*.c)))
-test_objects := $(patsubst %.c,$(BUILD)/obj/tests/%.o,$(filter-out bench.c,$(test_files)))
+test_objects := $(patsubst %.c,$(BUILD)/obj/tests/%.o,$(filter-out bench.c ranks.c,$(test_files)))
 bench_object := $(BUILD)/obj/tests/bench.o
+ranks_object := $(BUILD)/obj/tests/ranks.o
 suite_names := $(patsubst test_chapter%.c,%,$(filter test_chapter%.c,$(test_files)))
 $(BUILD)/suites.inc: $(BUILD)/settings
 	@for suite in $(suite_names); do \
 	    echo "S($$suite)"; done >$@
-$(test_objects) $(bench_object): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
+$(test_objects) $(bench_object) $(ranks_object): $(BUILD)/obj/tests/%.o: tests/%.c $(BUILD)/settings | $(BUILD)/suites.inc
 	$(compile) $(call folders,$(units)) -D_POSIX_C_SOURCE=200809L -DCHECK_BUILD='"$(BUILD)"' \
-	    $(if $(filter fast,$(FLAVOR)),-DCHECK_FAST) -c -o $@ $<
+	    $(if $(filter fast,$(FLAVOR)),-DCHECK_FAST) $(if $(mpi),-DCHECK_MPI) -c -o $@ $<
 $(BUILD)/tests: $(test_objects) $(lessons) $(library) $(BUILD)/settings
 	$(link) -lcunit $(libraries) -lm
+
+# What all ranks run, for chapter 11's suite to start.
+$(BUILD)/ranks: $(ranks_object) $(BUILD)/obj/tests/check.o $(library) $(BUILD)/settings
+	$(link) $(mpi_libraries) -lcunit $(libraries) -lm
 
 # One flavor's suites: make suites FLAVOR=sanitize SUITES="1 3"
 SUITES ?=
 .PHONY: suites
-suites: $(programs) $(BUILD)/predict $(BUILD)/tests
+suites: $(programs) $(BUILD)/predict $(BUILD)/live $(BUILD)/tests $(if $(mpi),$(BUILD)/ranks)
 	@SEED=$(SEED) $(BUILD)/tests $(SUITES)
 
 ## make test3: chapter 3's suite in all flavors; SEED=7 draws other cases
@@ -261,14 +288,19 @@ $(suite_names:%=test%): test%:
 $(BUILD)/bench: $(bench_object) $(library) $(BUILD)/settings
 	$(link) $(libraries) -lm
 
-## make bench: the layer's speed beside other layouts, and PyTorch's if there (minutes)
+## make bench: speed beside other layouts and PyTorch, if there (ARGS=layer, or =train: 5 minutes)
 with_torch = $(firstword $(foreach python,python3 /usr/bin/python3,\
     $(shell $(python) -c 'import torch' 2>/dev/null && echo $(python))))
 # PyTorch at its best: its BLAS told the processor, its memory kept from step to step.
 tuned = MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 \
     $(if $(shell grep -m 1 -o avx512f /proc/cpuinfo 2>/dev/null),OPENBLAS_CORETYPE=SkylakeX)
-.PHONY: bench measure
+bench_kinds := layer train
+.PHONY: bench measure $(bench_kinds:%=bench-%)
 bench:
+	$(if $(filter-out $(bench_kinds),$(ARGS)),$(error bench measures $(bench_kinds), got '$(ARGS)' (try make bench ARGS=train)))
+	@for kind in $(or $(ARGS),$(bench_kinds)); do $(MAKE) --no-print-directory bench-$$kind || exit 1; done
+
+bench-layer:
 	@printf '# shape:\tK:\tlayout:\tdirection:\tmedian ms\tGFLOP/s\tshare of sgemm peak\n' >build/bench.tsv
 	@for shape in S M L F; do \
 	    $(MAKE) --no-print-directory FLAVOR=fast WHAT=$$shape TABLE=build/bench.tsv measure || exit 1; \
@@ -284,6 +316,22 @@ bench:
 	done
 	@awk -F '\t' '!seen[$$1]++' build/steps.tsv >build/steps.new && mv build/steps.new build/steps.tsv
 	@echo "The tables are build/bench.tsv, build/growth.tsv and build/steps.tsv."
+
+# Rounds in turn, ours and PyTorch's, and the best of each: whoever else uses the machine slows both.
+bench-train:
+	@mkdir -p build; rm -f build/train.tsv build/07b-profile.tsv
+	@for round in 1 2 3; do for size in A B; do \
+	    $(MAKE) --no-print-directory FLAVOR=fast WHAT=$$size TABLE=build/train.tsv measure || exit 1; \
+	    if [ -n "$(with_torch)" ]; then \
+	        $(tuned) $(with_torch) tests/bench_torch.py $$size | tee -a build/train.tsv || exit 1; \
+	    else echo "PyTorch is not installed: compared with nobody"; fi; \
+	done; done
+	@tests/bench_origin >build/07b-bench.tsv && tests/bench_origin >build/07b-profile.tsv
+	@tests/bench_join build/train.tsv >>build/07b-bench.tsv
+	@$(MAKE) --no-print-directory FLAVOR=fast WHAT=profile TABLE=build/07b-profile.tsv measure
+	@cat build/07b-bench.tsv
+	@echo "The tables are build/07b-bench.tsv and build/07b-profile.tsv. On a quiet machine, put them on the pages:"
+	@echo "    cp build/07b-bench.tsv build/07b-profile.tsv figures/data/ && make promote"
 
 measure: $(BUILD)/bench $(BUILD)/chapter6
 	@$(BUILD)/chapter6 --version
@@ -310,7 +358,7 @@ measure7:
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000
-$(BUILD)/fuzz: tests/fuzz.c $(filter-out %/trained.o,$(modules)) $(BUILD)/settings
+$(BUILD)/fuzz: tests/fuzz.c $(filter-out %/trained.o %/alltoall.o,$(modules)) $(BUILD)/settings
 	$(link) -fsanitize=fuzzer $(call folders,$(units)) $< -lm
 .PHONY: fuzz
 fuzz:

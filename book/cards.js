@@ -43,6 +43,7 @@ async function load() {
       return 0
     },
     fd_fdstat_get: () => 8, fd_seek: () => 8, fd_close: () => 8, // none is open
+    proc_exit(status) { throw Error('exit ' + status) },          // too little memory
   }
   const { instance } = await WebAssembly.instantiate(bytes, { wasi_snapshot_preview1: wasi })
   const c = instance.exports
@@ -90,6 +91,29 @@ async function load() {
       input(utf8.to.encode(lines))
       return text(c.page_progress(columns))
     },
+    // A figure's lines, from its name and its handles' numbers.
+    live(line) {
+      input(utf8.to.encode(line))
+      return text(c.page_live())
+    },
+    // The path, on a day since 1970: as make today prints it; what comes on it; how all lessons stand.
+    today(path, lines, day, columns) {
+      input(utf8.to.encode(lines))
+      return text(c.page_today(path, day, columns))
+    },
+    plan(path, lines, day) {
+      input(utf8.to.encode(lines))
+      const [[, done, steps], ...asked] = text(c.page_plan(path, day)).trimEnd().split('\n').map((line) => line.split('\t'))
+      const those = (when) => asked.filter((line) => line[0] === when).map((line) => line[1])
+      return { done: Number(done), steps: Number(steps), reviews: those('review'), next: those('next') }
+    },
+    states(lines, day) {
+      input(utf8.to.encode(lines))
+      return new Map(text(c.page_states(day)).trimEnd().split('\n').map((line) => {
+        const [id, when, how, words] = line.split('\t')
+        return [id, { when, how, words }]
+      }))
+    },
   }
 }
 
@@ -118,6 +142,7 @@ const record = {
   // Add lines, and sort them if they come from elsewhere; what went wrong, or ''.
   keep(lines, elsewhere = false) {
     this.waiting += lines
+    setTimeout(() => dispatchEvent(new Event('predicted')))
     try {
       const text = joined(this.stored(), this.waiting)
       localStorage.setItem('predictions', elsewhere ? sorted(text) : text)
@@ -339,7 +364,7 @@ function card(section) {
 }
 
 // For pages that ask more of the C, and for the tests.
-globalThis.wtg = { ask, record }
+globalThis.wtg = { ask, make, record, show }
 const start = () => document.querySelectorAll('.lesson[data-lesson]').forEach(card)
 if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', start)
 else start()

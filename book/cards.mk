@@ -1,4 +1,4 @@
-# Cards that verify in the page: the lessons' C as WebAssembly, where clang and
+# Cards that verify in the page, and figures that move: the lessons' C as WebAssembly, where clang and
 # wasi-libc are installed. Included by ../Makefile, before pages.mk, which publishes $(CARDS).
 #
 #   tangled/ -clang-> build/lessons.wasm -gzip, base64-> build/html/lessons.js, which cards.js loads
@@ -10,14 +10,14 @@ wasm_works = $(shell mkdir -p build && echo '$(hash)include <stdio.h>' | \
 # The page calls what page.h declares; of the rest, the linker keeps what is called.
 page_header := $(tangled)/A-lesson-runner/page.h
 CARDS := $(if $(call wants,html woven),$(if $(wildcard $(page_header)),$(if $(wasm_works),cards.js lessons.js)))
-wasm_sources = $(filter-out %/predict.c %/vectors.c %/args.c %/program.c $(foreach n,$(numbers),%/chapter$(n).c),\
+wasm_sources = $(filter-out %/predict.c %/live.c %/vectors.c %/args.c %/program.c %/alltoall.c $(foreach n,$(numbers),%/chapter$(n).c),\
     $(foreach unit,$(units),$(addprefix $(unit)/,$(call sources,$(unit)))))
 wasm_objects = $(wasm_sources:%.c=$(BUILD)/wasm/%.o)
 # Small, but for what training waits for.
 wasm_fast := %/matrix.o %/ffn.o %/softmax.o %/mlp.o %/weights.o
 wasm_flags = -std=c11 -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla \
     -msimd128 $(if $(filter $(wasm_fast),$1),-O3,-Oz) -MMD -MP -I$(BUILD) -I$(plain) $(call folders,$(units))
-$(wasm_objects): $(BUILD)/wasm/%.o: $(tangled)/%.c book/cards.mk $(BUILD)/settings | $(BUILD)/names.inc $(BUILD)/lessons.inc
+$(wasm_objects): $(BUILD)/wasm/%.o: $(tangled)/%.c book/cards.mk $(BUILD)/settings | $(BUILD)/names.inc $(BUILD)/routers.inc $(BUILD)/lessons.inc $(BUILD)/live.inc
 	@mkdir -p $(@D)
 	@$(WASM_CC) $(call wasm_flags,$@) -c -o $@ $<
 $(BUILD)/wasm/B-common-ground/trained.o: $(plain)/charlm.inc
@@ -34,5 +34,10 @@ build/verifies: always
 build/html/lessons.js: $(BUILD)/lessons.wasm
 	@mkdir -p $(@D)
 	@{ printf "var wtgLessons = '"; gzip -n9 <$< | base64 | tr -d '\n'; echo "'"; } >$@.new && mv $@.new $@
-build/html/cards.js: book/cards.js
-	@mkdir -p $(@D) && cp $< $@
+build/html/cards.js: book/cards.js book/path.js book/live.js
+	@mkdir -p $(@D) && cat $^ >$@
+
+# The same C as a program, for the tests of the pages.
+$(filter %/page.o,$(call objects,$(appendices))): | $(BUILD)/lessons.inc
+$(BUILD)/page: tests/site/native.c $(filter %/page.o,$(call objects,$(appendices))) $(lessons) $(library) $(BUILD)/settings
+	@echo "  link    $@"; $(CC) $(flags) $(call folders,$(units)) -o $@ $(filter %.c %.o %.a,$^) $(libraries) -lm

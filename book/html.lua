@@ -3,7 +3,7 @@
 
 local common = dofile('book/common.lua')
 local EPUB = FORMAT == 'json'
-local page, files, entry, has_back, verifies
+local page, files, entry, has_back, verifies, previewing
 local answers = pandoc.List()      -- of the EPUB's lessons
 
 local function html(text)
@@ -153,7 +153,8 @@ end
 -- Formulas -------------------------------------------------------------------
 
 -- A formula as MathML. Fences that may stretch are set with wide gaps, so only those around
--- something tall do. A displayed one stands in a box that may scroll.
+-- something tall do. MathML Core takes percentages, no bare factors, and of operators only. A
+-- displayed one stands in a box that may scroll.
 local function mathml(m)
   local text = pandoc.write(pandoc.Pandoc({ pandoc.Plain({ m }) }), 'html', { html_math_method = 'mathml' }):gsub('%s+$', '')
   local open, close = '<mo stretchy="true" form="prefix">', '<mo stretchy="true" form="postfix">'
@@ -169,6 +170,7 @@ local function mathml(m)
         .. '<mo ' .. stretchy .. ' form="postfix">' .. text:sub(last + 1)
     end
   end
+  text = text:gsub('(<mi) minsize="[^"]*" maxsize="[^"]*"', '%1'):gsub('(m%a%asize)="([%d.]+)"', function(what, times) return ('%s="%g%%"'):format(what, 100 * times) end)
   return raw(m.mathtype == 'DisplayMath' and not EPUB and '<span class="formula">' .. text .. '</span>' or text)
 end
 
@@ -198,6 +200,37 @@ end
 
 -- Figures and tables -----------------------------------------------------------
 
+-- What a drawing has by default, or for nobody.
+local function slim(text)
+  text = text:gsub('%sstroke%-linecap="butt"', ''):gsub('%sstroke%-linejoin="miter"', '')
+    :gsub('(<tspan) font%-family="[^"]*"%s*>', '%1>'):gsub('<tspan>([^<]*)</tspan>', '%1'):gsub('<g[^>]*>%s*<text>%s*</text>%s*</g>', ''):gsub('rgb%(%s*(%d+),%s*(%d+),%s*(%d+)%)', function(r, g, b)
+      return ('#%02x%02x%02x'):format(r, g, b)
+    end):gsub(" = '", "='"):gsub("%s+'/>", "'/>"):gsub('>%s+<', '><')
+    :gsub("<polygon ([^>]-)%s+points='([%d.]+),([%d.]+) ([%d.]+),([%d.]+) ([%d.]+),([%d.]+) ([%d.]+),([%d.]+)'/>",
+      function(look, x1, y1, x2, y2, x3, y3, x4, y4)      -- a box
+        return y1 == y2 and x2 == x3 and y3 == y4 and x4 == x1 and
+          ("<path %s d='M%s,%sH%sV%sH%sz'/>"):format(look, x1, y1, x2, y3, x1) or nil
+      end)
+  for _ = 1, 3 do text = text:gsub('<g[^>]*></g>', '') end
+  if text:find('url(#', 1, true) then return text end
+  return (text:gsub('<defs>(.-)</defs>', function(defs)
+    local _, last = text:find('</defs>', 1, true)
+    local all, kept, more = {}, {}, text:sub(last)
+    for def, id in defs:gmatch('(<[^>]-%sid=[\'"]([^\'"]+)[\'"][^>]*/>)') do all[id] = def end
+    while more ~= '' do
+      local drawn = more
+      more = ''
+      for id in drawn:gmatch('href=[\'"]#([^\'"]+)') do
+        if all[id] then
+          table.insert(kept, 1, all[id])
+          more, all[id] = more .. all[id], nil
+        end
+      end
+    end
+    return #kept > 0 and '<defs>' .. table.concat(kept) .. '</defs>' or ''
+  end))
+end
+
 -- An SVG to stand in a page: ids made its own, black made the text's color.
 local function svg(path, id, alt, class)
   local text = assert(common.slurp(path), path):gsub('<%?xml.-%?>', ''):gsub('<!DOCTYPE.->', ''):gsub('<!%-%-.-%-%->', '')
@@ -210,15 +243,22 @@ local function svg(path, id, alt, class)
       return (what == 'fill' or what == 'stroke') and what .. '=' .. quote .. 'currentColor' .. quote or nil
     end)
   end
-  return (text:gsub('<svg', ('<svg class="%s" role="img" aria-label="%s"'):format(class, (html(alt):gsub('%%', '%%%%'))), 1))
+  return (slim(text):gsub('<svg', ('<svg class="%s" role="img" aria-label="%s"'):format(class, (html(alt):gsub('%%', '%%%%'))), 1))
 end
 
 local function figure(d)
   local a = d.attributes
   local path = 'build/figures/' .. a.file
-  local drawn = svg(path .. '.svg', d.identifier, a.alt, 'wide')
-  if not EPUB then drawn = drawn .. svg(path .. '.narrow.svg', d.identifier .. '-narrow', a.alt, 'narrow') end
-  return { block(('<figure id="%s">\n<div class="picture">%s</div>'):format(d.identifier, drawn)),
+  local one = a.live and not EPUB      -- a page draws it anew: one is enough for who cannot
+  local drawn = svg(path .. (one and '.narrow.svg' or '.svg'), d.identifier, a.alt, one and 'one' or 'wide')
+  if not EPUB and not one then drawn = drawn .. svg(path .. '.narrow.svg', d.identifier .. '-narrow', a.alt, 'narrow') end
+  local moves = ''                 -- book/live.js begins with what the C says first
+  if a.live and verifies and not previewing then
+    local lines = common.slurp(path .. '.data') or ''
+    assert(lines:match('^figure\t' .. a.live .. '\n'), path .. ': its data are not those of build/live ' .. a.live)
+    moves = (' data-live="%s" data-lines="%s"'):format(a.live, html(lines))
+  end
+  return { block(('<figure id="%s"%s>\n<div class="picture">%s</div>'):format(d.identifier, moves, drawn)),
     pandoc.Plain(around(('<figcaption><span class="label">Figure %s.</span> '):format(a.number), d.content[1].content,
       '</figcaption></figure>')) }
 end
@@ -318,11 +358,13 @@ end
 
 divs.previews = function(d)          -- pandoc asks nobody about blocks that come in a list
   local out = pandoc.List()
+  previewing = true
   for _, shown in ipairs(EPUB and {} or d.content) do
     local inner = shown.content[1]
     local made = divs[inner.classes[1]](inner)
     out:extend(framed('<template data-of="' .. shown.attributes.of .. '">', made.t and { made } or made, '</template>'))
   end
+  previewing = false
   return out
 end
 

@@ -180,9 +180,9 @@ local function link(l)
   local to, target = l.target:match('^([%w-]*%.?h?t?m?l?)#(.*)$')
   if target and target:match('^ref%-') then return around('\\hyperref[' .. label('bibliography.html#' .. target) .. ']{', l.content, '}') end
   if not to then return nil end
-  if to:match('^test%-') or to:match('^%a+%.html$') and to ~= 'index.html' then return l.content end    -- in an index: no link back
+  if to:match('^test%-') or to:match('^%a+%.html$') and to ~= 'index.html' and to ~= 'path.html' then return l.content end    -- in an index: no link back
   local out = around('\\hyperref[' .. label(l.target) .. ']{', l.content, '}')
-  if l.classes[1] ~= 'reference' and (target:match('^chunk%-') or l.classes[1] == 'definition') then
+  if l.classes[1] ~= 'reference' and (target:match('^chunk%-') or l.classes[1] == 'definition' or l.classes[1] == 'asked') then
     out:insert(raw('~{\\footnotesize(p.~\\pageref{' .. label(l.target) .. '})}'))
   end
   return out

@@ -11,8 +11,10 @@ STEMS := $(patsubst chapters/%.nw,%,$(sort $(wildcard chapters/[0-9]*.nw)) $(sor
 DRAWN := $(sort $(basename $(notdir $(wildcard figures/[0-9]*.gp figures/[0-9]*.dot))))
 SUITE_FILES := $(wildcard $(sort $(foreach s,$(STEMS),tests/test_chapter$(call number,$s).c)))
 INDEXES := chunks identifiers terms
-DOCUMENTS := $(STEMS) bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
-PRINTED := $(STEMS) bibliography $(INDEXES)
+# The path is the second, behind the front page.
+BODY := $(firstword $(STEMS)) path $(wordlist 2,99,$(STEMS))
+DOCUMENTS := $(BODY) bibliography $(INDEXES) tests $(SUITE_FILES:tests/test_chapter%.c=test-%)
+PRINTED := $(BODY) bibliography $(INDEXES)
 # The pages bring their fonts, if all of them and woff2_compress are there.
 FONT_FOLDERS ?= /usr/share/texmf/fonts/opentype/public/tex-gyre* /usr/share/fonts/truetype/dejavu \
     /usr/share/fonts/tex-gyre* /usr/share/texlive/texmf-dist/fonts/opentype/public/tex-gyre* \
@@ -23,7 +25,9 @@ font_files := $(foreach f,texgyrepagella-regular.otf texgyrepagella-italic.otf t
 FONTS := $(if $(and $(filter 6,$(words $(font_files))),$(shell command -v woff2_compress)),$(font_files))
 PUBLISHED := $(addsuffix .html,$(patsubst 00-%,index,$(DOCUMENTS))) style.css book.js search.js $(CARDS) \
     $(addsuffix .woff2,$(basename $(notdir $(FONTS))))
-QUOTED := $(STEMS:%=build/quoted/%.txt)
+# The last chapters' programs run longest, so they begin first.
+reverse = $(if $1,$(call reverse,$(wordlist 2,$(words $1),$1)) $(firstword $1))
+QUOTED := $(patsubst %,build/quoted/%.txt,$(call reverse,$(filter 0% 1%,$(STEMS))) $(filter-out 0% 1%,$(STEMS)))
 , := ,
 
 # $(call keep,FILE): FILE.new becomes FILE unless it says the same.
@@ -33,7 +37,7 @@ publish = cmp -s $1 $2 || { cp $1 $2.new && mv $2.new $2 && echo "  $3 $2"; }
 figures_of = $(filter $(firstword $(subst -, ,$1))-%,$(DRAWN))
 script = $(firstword $(wildcard figures/$1.gp figures/$1.dot))
 programs_of = $(foreach u,$(chapters),$(if $(filter 00-% A-% B-% C-%,$1)$(filter $(firstword $(sort $u $1)),$u),\
-    $(BUILD)/chapter$(call number,$u))) $(if $(filter A-%,$1),$(BUILD)/predict)
+    $(BUILD)/chapter$(call number,$u))) $(if $(filter A-%,$1),$(BUILD)/predict) $(if $(wildcard $(tangled)/$1/live[0-9]*.c),$(BUILD)/live)
 in_parallel = $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 sub = +@$(MAKE) --no-print-directory $(in_parallel)
 
@@ -61,7 +65,7 @@ build/html/book.js: book/book.js
 build/html/search.js: build/weave/search.js
 build/html/book.js build/html/search.js:
 	@mkdir -p $(@D) && cp $< $@
-build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css book/cards.css
+build/html/style.css: $(if $(FONTS),book/fonts.css) book/style.css book/cards.css book/live.css
 	@mkdir -p $(@D) && cat $^ >$@
 define font
 build/html/$(basename $(notdir $1)).woff2: $1
@@ -80,12 +84,16 @@ build/weave/list: always
 	@$(call keep,$@)
 $(STEMS:%=build/quoted/%.runs.stamp): build/quoted/%.runs.stamp: chapters/%.nw $(READER) build/weave/list
 	@CHAPTERS=$< RUNS=yes $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
-build/quoted/%.runs: build/quoted/%.runs.stamp
-	@:
-build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list $(SUITE_FILES) $(READER) book/resolve.lua \
+build/weave/reading: book/lint $(STEMS:%=chapters/%.nw)
+	@book/lint --cards >$@.new && mv $@.new $@
+build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list build/weave/reading $(SUITE_FILES) $(READER) book/resolve.lua \
     book/suites.lua book/references.bib
 	@CHAPTERS='$(STEMS:%=chapters/%.nw)' $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
-$(DOCUMENTS:%=build/weave/%.json) build/weave/search.js: build/weave/read.stamp
+READ := $(DOCUMENTS:%=build/weave/%.json) build/weave/search.js
+KEPT := $(STEMS:%=build/quoted/%.runs) $(QUOTED) $(DRAWN:%=build/figures/%.data)
+$(READ): build/weave/read.stamp
+$(KEPT): %: %.stamp
+$(READ) $(KEPT):
 	@:
 
 ## make quoted: run every command that the pages quote
@@ -94,7 +102,7 @@ quoted:
 
 # Of what programs say, tests/values/ has what the pages quote: of values, those that are named.
 define quote
-build/quoted/$1.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1) \
+build/quoted/$1.txt.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(call script,$f)) $(call programs_of,$1) \
     $(wildcard figures/data/$(firstword $(subst -, ,$1))-*.tsv) book/measured
 	@{ cat $$<; $(foreach f,$(call figures_of,$1),sed -n 's/^[#/ ]*data: *\(.*\)/$(subst /,\/,$(call script,$f)):1	\1	*/p' \
 	    $(call script,$f);) } >build/quoted/$1.all
@@ -108,8 +116,6 @@ build/quoted/$1.stamp: build/quoted/$1.runs $(foreach f,$(call figures_of,$1),$(
 	@awk -F '\t' 'FNR == NR { want[$$$$2 FS $$$$3] = 1; next } sub(/^\$$$$ /, "") { print "$$$$ " $$$$0; run = $$$$0; next } \
 	    want[run FS "*"] || want[run FS $$$$1]' build/quoted/$1.all build/quoted/$1.txt >build/quoted/$1.values
 	@touch $$@
-build/quoted/$1.txt: build/quoted/$1.stamp
-	@:
 endef
 $(foreach s,$(STEMS),$(eval $(call quote,$s)))
 
@@ -139,8 +145,6 @@ build/figures/$1.data.stamp: $(call script,$1) build/quoted/$2.txt
 	awk -v run="$$$$ $$$$run" '$$$$0 == run { on = 1; next } /^\$$$$ / { on = 0 } on' build/quoted/$2.txt >build/figures/$1.data.new
 	@$$(call keep,build/figures/$1.data)
 	@touch $$@
-build/figures/$1.data: build/figures/$1.data.stamp
-	@:
 build/figures/$1.svg build/figures/$1.pdf build/figures/$1.narrow.svg: $(call script,$1) build/figures/$1.data
 endef
 $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s))))
@@ -149,7 +153,7 @@ $(foreach s,$(STEMS),$(foreach f,$(call figures_of,$s),$(eval $(call draw,$f,$s)
 plot = gnuplot -e "$(if $(findstring narrow,$@),narrow = 1;) set terminal $1; set output '$@.new'; data = '$(basename $(@:.narrow.svg=.svg)).data'" figures/style.gp $< && mv $@.new $@
 GP := $(patsubst figures/%.gp,build/figures/%,$(wildcard figures/[0-9]*.gp))
 DOT := $(patsubst figures/%.dot,build/figures/%,$(wildcard figures/[0-9]*.dot))
-$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp
+$(GP:%=%.svg) $(GP:%=%.pdf) $(GP:%=%.narrow.svg): figures/style.gp $(wildcard figures/live.gp)
 $(GP:%=%.narrow.svg):
 	@$(call plot,svg size 400$(,)330 dynamic font 'sans-serif$(,)13')
 $(GP:%=%.svg):
@@ -204,15 +208,15 @@ pdf:
 MAIN_PARTS := $(filter 0% 1%,$(filter-out 00-%,$(STEMS)))
 inputs = $(patsubst %,'\input{build/weave/%}',$1)
 build/weave/parts.tex: build/weave/list book/pages.mk
-	@printf '%s\n' $(call inputs,$(filter 00-%,$(STEMS))) '\mainmatter' $(call inputs,$(MAIN_PARTS)) '\appendix' \
+	@printf '%s\n' $(call inputs,$(filter 00-% path,$(BODY))) '\mainmatter' $(call inputs,$(MAIN_PARTS)) '\appendix' \
 	    $(call inputs,$(filter-out $(MAIN_PARTS) 00-%,$(STEMS))) '\backmatter' $(call inputs,bibliography $(INDEXES)) >$@
 
 # LaTeX runs until its page references have settled. A character that no font has is a mistake.
 build/pdf/book.pdf: book/book.tex build/weave/parts.tex $(PRINTED:%=build/weave/%.tex) build/committed
 	@mkdir -p $(@D)
 	@for run in 1 2 3 4; do \
-	    cp build/pdf/book.aux build/pdf/aux.old 2>/dev/null || :; \
-	    SOURCE_DATE_EPOCH=$(COMMITTED) FORCE_SOURCE_DATE=1 lualatex -interaction=nonstopmode \
+	    draft=; cp build/pdf/book.aux build/pdf/aux.old 2>/dev/null || draft=-draftmode; \
+	    SOURCE_DATE_EPOCH=$(COMMITTED) FORCE_SOURCE_DATE=1 lualatex $$draft -interaction=nonstopmode \
 	        -halt-on-error -output-directory=build/pdf book/book.tex >build/pdf/run.log 2>&1 || { \
 	        sed -n '/^!/,/^l\./p' build/pdf/run.log >&2; \
 	        echo "book/book.tex: LaTeX stopped; all it said is in build/pdf/run.log" >&2; \
@@ -238,6 +242,7 @@ dist:
 ## make test-pages: check the pages, the PDF, the EPUB and the archive
 test-pages:
 	@$(MAKE) --no-print-directory dist
+	@$(MAKE) --no-print-directory $(BUILD)/page
 	@test -d tests/site/node_modules || { echo "The page checks are not installed. Type: ./setup test" >&2; exit 1; }
 	@mkdir -p build/test
 	@cd tests/site && node --test --test-concurrency=2 --test-reporter=tap >../../build/test/pages.tap 2>&1 || \

@@ -314,6 +314,13 @@ local function number_blocks(chapter, blocks)
       end
       local attr = attributes(id, 'figure', 'fig')
       attr.attributes.file, attr.attributes.alt = image.src, alt
+      if image.classes:includes('live') then
+        local name = image.src:match('^%w+%-(.*)$')
+        if not ('\n' .. (common.slurp(scripts[1]) or '')):find('\n# data: build/live ' .. name .. '\n', 1, true) then
+          book.complain(chapter, line, ('the figure %s is .live, so its script draws what moves: # data: build/live %s'):format(image.src, name))
+        end
+        attr.attributes.live = name
+      end
       return pandoc.Div({ pandoc.Plain(image.caption) }, attr)
     end
     local content = p.content                  -- asked for once: each time it is made anew

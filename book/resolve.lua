@@ -33,6 +33,8 @@ local function sorted(t)
   return keys
 end
 
+local function several(count, what) return ('%d %s%s'):format(count, what, count == 1 and '' or 's') end
+
 -- What programs printed --------------------------------------------------------
 
 local function read_quoted()
@@ -111,7 +113,9 @@ local function transcript(chapter, block)
   return pandoc.CodeBlock((table.concat(out, '\n'):gsub('\n+$', '')), pandoc.Attr('', { 'run' }))
 end
 
-local function lesson(chapter, id, line)
+local reading = {}                   -- of each card: the minutes that its section takes up to it, as lint counts
+
+local function lesson(chapter, id, line, section)
   local run = ('build/chapter%s --lessons'):format(id:match('^%w+'))
   local l, ids, here = nil, {}, false
   for _, text in ipairs(output_of(chapter, run, line)) do
@@ -163,7 +167,8 @@ local function lesson(chapter, id, line)
   for _, text in ipairs(l.hint or {}) do blocks:insert(div({ paragraph(text) }, 'hint')) end
   blocks:insert(pandoc.Div(answer, pandoc.Attr('answer-' .. id, { 'answer' })))
   chapter.has_lessons = true
-  table.insert(chapter.cards, { id = id, title = one('title'), text = table.concat(l.question or {}, ' ') })
+  table.insert(chapter.cards, { id = id, title = one('title'), text = table.concat(l.question or {}, ' '), section = section,
+    paths = one('path'), minutes = tonumber(one('minutes')), page = chapter.page, chapter = chapter, read = tonumber(reading[id]) or 0 })
   return pandoc.Div(blocks, pandoc.Attr('lesson-' .. id, { 'lesson' }, { { 'number', id }, { 'title', one('title') },
     { 'minutes', one('minutes') }, { 'kind', one('kind') }, { 'run', run } }))
 end
@@ -437,7 +442,7 @@ end
 
 -- Inlines first, captions and headings too; then blocks, in the order of the text.
 local function resolve(chapter, place)
-  chapter.cards, chapter.cited, chapter.previews, chapter.terms = {}, {}, {}, {}
+  chapter.cards, chapter.cited, chapter.previews, chapter.terms = pandoc.List(), {}, {}, {}
   local function plainly(where)
     return function(x)
       local text = plain_marks(chapter, x.text, where)
@@ -454,7 +459,7 @@ local function resolve(chapter, place)
       book.complain(chapter, chapter.lines['(' .. i.src], 'a figure stands alone in its paragraph')
     end,
   }
-  local section = chapter.number or chapter.title      -- where the walk is
+  local section, head = chapter.number or chapter.title, nil      -- where the walk is
   local means = {}                                     -- of symbols in a table's first column
   local function term(span)
     if not span.classes:includes('term') then return nil end
@@ -472,7 +477,10 @@ local function resolve(chapter, place)
   chapter.heading = walk({ pandoc.Plain(chapter.heading) }, inlines)[1].content
   chapter.blocks = walk(chapter.blocks, inlines):walk {
     traverse = 'topdown',
-    Header = function(h) section = h.attributes.number or not chapter.number and str(h.content) or section end,
+    Header = function(h)
+      section = h.attributes.number or not chapter.number and str(h.content) or section
+      if h.level == 2 then head = { number = h.attributes.number, title = str(h.content), anchor = h.identifier } end
+    end,
     Table = function(t)
       for _, row in ipairs(pandoc.utils.to_simple_table(t).rows) do
         walk(row[1], { Span = function(span)
@@ -487,13 +495,32 @@ local function resolve(chapter, place)
       if class == 'chunk' then return chunk_div(chapter, place, chapter.chunks[tonumber(a.place)]), false
       elseif class == 'lesson' then
         local id, line = a.place:match('^(.-)\t(.*)$')
-        return lesson(chapter, id, tonumber(line)), false
+        return lesson(chapter, id, tonumber(line), head), false
       elseif class == 'figure' and a.alt then
         d.attributes.alt = plain_marks(chapter, a.alt, 'alt="…"')
         return d
       end
     end,
   }
+end
+
+-- A lesson to be done: its claim, and a place for how the reader stands, which the page fills.
+local function asked(card)
+  return pandoc.List { link(card.id .. ' ' .. card.title, card.page .. '#lesson-' .. card.id, 'asked'), pandoc.Space(),
+    pandoc.Span({}, pandoc.Attr('', { 'state' }, { { 'of', card.id } })) }
+end
+
+-- A chapter ends with its lessons, behind what can now be predicted.
+local function end_with_lessons(chapter)
+  local at
+  for i, b in ipairs(chapter.blocks) do
+    if b.t == 'Header' and b.level == 2 and b.identifier:match('%-end$') then at = i end
+  end
+  if not at or #chapter.cards == 0 then return end
+  repeat at = at + 1
+  until not chapter.blocks[at] or chapter.blocks[at].t == 'Header' or chapter.blocks[at].classes and chapter.blocks[at].classes[1] == 'back'
+  chapter.blocks:insert(at, div({ pandoc.Para { pandoc.Str('The lessons that say whether you can:') },
+    pandoc.BulletList(chapter.cards:map(function(card) return { pandoc.Plain(asked(card)) } end)) }, 'ends'))
 end
 
 -- Where the answers, the list of works and the back belong.
@@ -615,6 +642,77 @@ local function back_pages()
       .. 'by the section that says it.', heading(2, 'Notation', 'notation'), index(symbols),
       heading(2, 'Terms', 'terms'), index(terms)),
     book.suites.page(new_page, heading) }
+end
+
+-- The path --------------------------------------------------------------------------------
+
+-- The lessons of a path as steps, { { card, … }, … }, in their order; those of path 0, which are of none, by chapter.
+local function steps_of(number)
+  local cards, steps = {}, pandoc.List()
+  for place, chapter in ipairs(book.chapters) do
+    for _, card in ipairs(chapter.cards) do
+      local phase, step = card.paths:match('%f[%d]' .. number .. '%.(%d+)%.(%d+)')
+      if number == 0 and card.paths == '' then phase, step = 0, place end
+      if phase then cards[#cards + 1] = { 1000 * phase + step, #cards, card } end
+    end
+  end
+  table.sort(cards, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
+  for i, c in ipairs(cards) do
+    if i == 1 or cards[i - 1][1] ~= c[1] then steps:insert(pandoc.List()) end
+    steps[#steps]:insert(c[3])
+  end
+  return steps
+end
+
+-- A lesson of a path: how long it takes, and what of that is reading.
+local function planned(card)
+  local about = pandoc.List { pandoc.Str(several(card.minutes, 'minute')) }
+  local s = card.section
+  if s and s.number and card.read > 0 then
+    about:extend { pandoc.Str((', %d of them to read'):format(card.read)), pandoc.Space(),
+      link('Section\u{a0}' .. s.number, card.page .. '#' .. s.anchor, 'reference'), pandoc.Str(','), pandoc.Space(),
+      pandoc.Emph { pandoc.Str(s.title) }, pandoc.Str(','), pandoc.Space(), pandoc.Str('first') }
+  end
+  about:insert(pandoc.Str('.'))
+  local lines = asked(card)
+  local state = lines:remove()
+  lines[#lines] = pandoc.LineBreak()
+  lines:extend(about)
+  lines:extend { pandoc.Space(), state }
+  return div({ pandoc.Para(lines) }, 'planned')
+end
+
+local function path_page()
+  local laid_out
+  for _, chapter in ipairs(book.chapters) do
+    for _, chunk in ipairs(chapter.chunks) do laid_out = laid_out or chunk.code:match('PATH_STEPS = (%d+)') end
+  end
+  local page = new_page('path', 'The path', 'Each lesson of this book asks one question, and takes some minutes. Two paths '
+    .. 'lead through them. A step is a day’s work. What you have done comes back: the next day if you were wrong, after a week '
+    .. 'if you were right, and never two of one chapter in a row. Days begin at midnight, UTC.',
+    heading(2, 'Today', 'today'), div({ pandoc.Para(markdown('In a terminal, `make today` says what comes next, and how you '
+      .. 'stand; `make today ARGS="--path 2"` does so for the other path.')) }, 'today'))
+  local function add(title, id, text, steps)
+    if #steps == 0 then return end
+    page.blocks:extend { heading(2, title, id), pandoc.Para(markdown(text)) }
+    local items = steps:map(function(cards) return cards:map(planned) end)
+    if id:match('%d$') then page.blocks:insert(pandoc.OrderedList(items)) return end
+    for i, item in ipairs(items) do
+      local chapter = steps[i][1].chapter
+      page.blocks:extend { heading(3, chapter.number .. ' ' .. chapter.title, 'beside-' .. chapter.name), pandoc.BulletList(item:map(function(lesson) return { lesson } end)) }
+    end
+  end
+  for number, what in ipairs { { 'Path 1: what a router wastes and drops', 'It opens the router piece by piece, until you can '
+    .. 'predict how a capacity factor of 1.0 or 1.25 changes the slots that stay empty and the tokens that are dropped.' },
+    { 'Path 2: where a token goes', 'It follows one token through a sparse layer, until you can predict which inputs land on which expert.' } } do
+    local steps = steps_of(number)
+    local missing = (tonumber(laid_out) or #steps) - #steps
+    add(what[1], 'path-' .. number, what[2] .. (' It has %s%s: at one a day, %s.'):format(several(#steps, 'step'), missing > 0 and ' so far' or '', several(#steps, 'day'))
+      .. (missing > 0 and (' It is laid out in %s; the other %d belong to chapters that are still to be written.'):format(laid_out, missing) or ''), steps)
+  end
+  add('Beside the paths', 'beside-the-paths', 'These belong to no path. They come back like the others.', steps_of(0))
+  page.chunks, page.cards, page.previews = {}, {}, {}      -- it counts as a chapter: in the contents, in the search
+  return page
 end
 
 -- Pages ----------------------------------------------------------------------------------
@@ -744,6 +842,9 @@ return function(read)
   book.suites = dofile('book/suites.lua')(book, link, joined)
   for key in ('\n' .. (common.slurp('book/references.bib') or '')):gmatch('\n%s*@%a+%s*{%s*([^%s,]+)') do works[key] = true end
   read_quoted()
+  for id, minutes in (common.slurp('build/weave/reading') or ''):gmatch('(%S+)\t(%d+)\n') do reading[id] = minutes end
+  labels['sec:path'] = { page = 'path.html', anchor = '', title = 'The path', chapter = { source = 'book/resolve.lua', blocks = pandoc.Blocks {} } }
+  all_labels[1] = 'sec:path'
   for _, chapter in ipairs(book.chapters) do
     for _, l in ipairs(chapter.labels) do
       if labels[l.id] then
@@ -760,10 +861,12 @@ return function(read)
   local pages, records = pandoc.List(), {}
   for place, chapter in ipairs(book.chapters) do
     resolve(chapter, place)
+    end_with_lessons(chapter)
     furnish(chapter)
     pages:insert(chapter)
   end
   book.stop()
+  pages:insert(math.min(2, #pages + 1), path_page())
   pages:extend(back_pages())
   for place, p in ipairs(pages) do
     if p.chunks then

@@ -22,8 +22,8 @@ return function(book, link, joined)
         table.insert(piece.text, line)
         local name = (line:match('^(%a[^;=(]*)%(') or ''):match('[%w_]+$')
         if name and not inside and not line:match(';$') then table.insert(piece.defines, name) end
-        if line:match('^[%a{].*[{,)]$') or line == '{' then inside = true end
-        if line:match('^}') or line:match('^%a.*[;}]$') then inside = false end
+        if line:match('^[%a{].*[{,)]$') or line == '{' then inside = line:match('^%a[^(]*=') and '};$' or '^}' end
+        if line:match(inside or '^}') or line:match('^}') or line:match('^%a.*[;}]$') then inside = false end
       end
     end
     for _, p in ipairs(pieces) do p.text = table.concat(p.text, '\n') end

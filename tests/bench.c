@@ -8,6 +8,9 @@
  *   grouped  rows sorted by expert, in tiles
  *   dense    one block of hidden width K H: the same products, no routing
  *
+ * And what training's speed is: tokens a second of whole steps of chapter 7's
+ * transformer, at two sizes, and what a step's time goes to.
+ *
  * GFLOP/s counts the useful operations, 4 K T D H forward and three times
  * that with backward, whatever a layout computes beside them. */
 #include <math.h>
@@ -15,6 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "adamw.h"
+#include "fast.h"
+#include "gpt.h"
+#include "heads.h"
+#include "loss.h"
 #include "naive.h"
 #ifdef _OPENMP
 #include <omp.h>
@@ -298,17 +306,180 @@ static void compare(FILE *table, struct shape s, int skew)
     bench_free(&b);
 }
 
+/* Chapter 7's transformer at two sizes, 2048 tokens a step. */
+struct training {
+    struct gpt_options o;
+    struct gpt gpt, grad;
+    struct gpt_work *work;
+    struct weights list;
+    struct adamw adamw;
+    size_t tokens, *symbol, *target;
+};
+static const struct { const char *name; struct gpt_options o; } sizes[] = {
+    {"A", {51, 32, 4, 2, {.width = 64, .hidden = 256, .activation = FFN_GELU}}},
+    {"B", {51, 64, 4, 4, {.width = 128, .hidden = 512, .activation = FFN_GELU}}},
+};
+enum { SIZES = sizeof sizes / sizeof *sizes, MODELS = 3 }; /* dense, K = 1, K = 2 of E = 4 */
+
+static struct training training_new(size_t size, size_t top_k)
+{
+    struct random r = random_seeded(1);
+    struct training t = {.o = sizes[size].o, .tokens = 2048};
+    t.o.layer.experts = top_k ? 4 : 1, t.o.layer.top_k = top_k ? top_k : 1;
+    t.o.layer.gate = top_k == 1 ? GATE_SOFTMAX : GATE_RENORM, t.o.layer.alpha = top_k ? 0.01 : 0;
+    t.gpt = gpt_new(t.o, &r), t.grad = gpt_new(t.o, &r), t.work = gpt_work_new(&t.o, t.tokens);
+    gpt_weights(&t.list, &t.gpt, &t.grad);
+    t.adamw = adamw_new(&t.list);
+    t.symbol = calloc(t.tokens, sizeof *t.symbol), t.target = calloc(t.tokens, sizeof *t.target);
+    if (!t.symbol || !t.target) exit(1);
+    for (size_t i = 0; i < t.tokens; i++) t.symbol[i] = random_below(&r, 51), t.target[i] = random_below(&r, 51);
+    return t;
+}
+
+static void training_free(struct training *t)
+{
+    gpt_free(&t->gpt), gpt_free(&t->grad), gpt_work_free(t->work), weights_free(&t->list), adamw_free(&t->adamw);
+    free(t->symbol), free(t->target);
+}
+
+static void training_step(struct training *t)
+{
+    gpt_forward(&t->gpt, t->work, t->symbol, t->target, NULL);
+    gpt_backward(&t->gpt, &t->grad, t->work, t->symbol);
+    adamw_clip(&t->list, 1);
+    adamw_step(&t->adamw, &t->list, 1e-4);
+}
+
+/* Best and median of the steps of two seconds: a step is short, and whoever else
+ * uses the machine makes it longer, never shorter. */
+static void train(FILE *table, size_t size)
+{
+    enum { STEPS = 1000 };
+    static const char *const models[MODELS] = {"dense", "K1", "K2"};
+    for (size_t k = 0; k < MODELS; k++) {
+        struct training t = training_new(size, k);
+        double times[STEPS];
+        size_t n = 0;
+        for (int i = 0; i < 3; i++) training_step(&t);
+        for (double start = now(); n < 5 || (n < STEPS && now() - start < 2000); n++) {
+            double before = now();
+            training_step(&t);
+            times[n] = now() - before;
+        }
+        double middle = median(times, n), per_ms = (double)t.tokens * 1e3; /* sorted by now */
+        double flops = 3 * (double)gpt_flops(&t.o), best = per_ms / times[0];
+        printf("%s %-6s %-14s %9.0f tokens/s at best, %9.0f the median of %zu; %.1f GFLOP/s\n", sizes[size].name,
+               models[k], "this book", best, per_ms / middle, n, best * flops / 1e9);
+        fprintf(table, "%s\t%s\tthis book\t%.0f\t%.0f\t%.1f\n", sizes[size].name, models[k], best, per_ms / middle,
+                best * flops / 1e9);
+        fflush(stdout), training_free(&t);
+    }
+}
+
+enum part { STEP, ATTENTION, HEADS_ALONE, NORMS, EXPERTS, ACTIVATION, ROUTING, LOSS, OPTIMIZER, PARTS };
+
+/* One part of a step alone, as often as the step does it, on what a whole step left. */
+static void run_part(struct training *t, enum part part)
+{
+    struct moe_work *m = gpt_moe(t->work, 0);
+    struct attention_work *a = gpt_attention(t->work, 0);
+    struct gpt_block *b = &t->gpt.block[0], *g = &t->grad.block[0];
+    static struct matrix x, y, gain;
+    static double *scale, *mean;
+    if (x.rows != t->tokens || x.cols != t->o.layer.width) {
+        struct random r = random_seeded(2);
+        matrix_free(&x), matrix_free(&y), matrix_free(&gain), free(scale), free(mean);
+        x = matrix_new(t->tokens, t->o.layer.width), y = matrix_new(x.rows, x.cols), gain = matrix_new(1, x.cols);
+        scale = calloc(x.rows, sizeof *scale), mean = calloc(x.rows, sizeof *mean);
+        if (!scale || !mean) exit(1);
+        randomize(x, &r), randomize(y, &r);
+    }
+    size_t blocks = t->o.blocks, hidden = t->o.layer.hidden;
+    if (part == STEP) training_step(t);
+    if (part == OPTIMIZER) adamw_clip(&t->list, 1), adamw_step(&t->adamw, &t->list, 1e-4);
+    if (part == LOSS) {
+        struct matrix logits = gpt_logits(t->work);
+        matmul(logits, x, t->gpt.unembed);
+        loss_forward(logits, logits, t->target, NULL);
+        matmul_tn(t->grad.unembed, x, logits), matmul_nt(y, logits, t->gpt.unembed);
+    }
+    for (size_t i = 0; i < (part == NORMS ? 2 * blocks + 1 : 0); i++) {
+        norm_forward(NORM_RMS, y, x, b->gain1, scale, mean);
+        norm_backward(NORM_RMS, y, gain, y, x, b->gain1, scale, mean);
+    }
+    for (size_t i = 0; i < blocks; i++)
+        switch (part) {
+        case ATTENTION:
+            attention_forward(&b->attention, y, x, a);
+            attention_backward(&b->attention, &g->attention, y, x, x, a);
+            break;
+        case HEADS_ALONE:
+            if (heads_forward(a->share, a->mixed, a->qkv)) heads_backward(a->dqkv, a->dmixed, a->share, a->qkv);
+            break;
+        case EXPERTS:
+            moe_experts(&b->moe, x, m);
+            moe_experts_backward(&b->moe, &g->moe, m);
+            break;
+        case ACTIVATION:
+            MATRIX_PARALLEL(static)
+            for (size_t r = 0; r < m->rows.count; r++) {
+                fast_gelu(matrix_row(m->trace.hidden, r), matrix_row(m->trace.pre, r), hidden);
+                fast_gelu_slope(matrix_row(m->trace.dpre, r), matrix_row(m->trace.pre, r), hidden);
+            }
+            break;
+        case ROUTING:
+            moe_route(&b->moe, x, m), moe_dispatch(m);
+            moe_combine(y, x, m), moe_combine_backward(y, m), moe_dispatch_backward(y, x, m);
+            moe_route_backward(&b->moe, &g->moe, y, x, m);
+            break;
+        default: break;
+        }
+}
+
+/* Where a step's time goes, K = 1: parts alone, in turn, the best of two seconds each.
+ * What no part has is embedding, residual sums, and what parts wait for. */
+static void profile(FILE *table)
+{
+    static const char *const names[PARTS] = {"whole step", "attention products", "heads", "normalization",
+        "expert products", "activation", "routing", "logits and loss", "optimizer"};
+    double ms[SIZES][PARTS], rest[SIZES];
+    for (size_t s = 0; s < SIZES; s++) {
+        struct training t = training_new(s, 1);
+        for (int i = 0; i < 3; i++) training_step(&t);
+        for (enum part p = 0; p < PARTS; p++) ms[s][p] = 1e9;
+        for (double start = now(); now() - start < 2000.0 * PARTS; )
+            for (enum part p = 0; p < PARTS; p++) {
+                training_step(&t); /* as warm as in a run, and what parts read is finite */
+                double before = now();
+                run_part(&t, p);
+                ms[s][p] = fmin(ms[s][p], now() - before);
+            }
+        ms[s][ATTENTION] -= ms[s][HEADS_ALONE], ms[s][EXPERTS] -= ms[s][ACTIVATION];
+        rest[s] = ms[s][STEP];
+        for (enum part p = STEP + 1; p < PARTS; p++) rest[s] -= ms[s][p];
+        training_free(&t);
+    }
+    fprintf(table, "# part:\tA ms\tA share\tB ms\tB share\n");
+    for (enum part p = STEP + 1; p <= PARTS; p++) {
+        const char *name = p < PARTS ? names[p] : "the rest";
+        double a = p < PARTS ? ms[0][p] : rest[0], b = p < PARTS ? ms[1][p] : rest[1];
+        printf("%-20s A %8.3f ms %5.1f %%   B %8.3f ms %5.1f %%\n", name, a, 100 * a / ms[0][STEP], b, 100 * b / ms[1][STEP]);
+        fprintf(table, "%s\t%.3f\t%.4f\t%.3f\t%.4f\n", name, a, a / ms[0][STEP], b, b / ms[1][STEP]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
         fprintf(stderr, "bench: takes the table to add to and what to measure: a shape, S, M, L or F, "
-                "or growth or steps (try build/fast/bench build/bench.tsv S)\n");
+                "a size of training, A or B, or growth, steps or profile (try build/fast/bench build/bench.tsv S)\n");
         return 2;
     }
-    int known = !strcmp(argv[2], "growth") || !strcmp(argv[2], "steps");
+    int known = !strcmp(argv[2], "growth") || !strcmp(argv[2], "steps") || !strcmp(argv[2], "profile");
+    for (size_t i = 0; i < SIZES; i++) known |= !strcmp(sizes[i].name, argv[2]);
     for (size_t i = 0; i < SHAPES; i++) known |= !strcmp(argv[2], shapes[i].name);
     if (!known) {
-        fprintf(stderr, "bench: can measure S, M, L, F, growth or steps, got '%s' "
+        fprintf(stderr, "bench: can measure S, M, L, F, A, B, growth, steps or profile, got '%s' "
                 "(try build/fast/bench build/bench.tsv S)\n", argv[2]);
         return 2;
     }
@@ -321,6 +492,8 @@ int main(int argc, char **argv)
     printf("%s, %d threads\n", argv[2], threads);
     if (!strcmp(argv[2], "growth")) growth(table);
     else if (!strcmp(argv[2], "steps")) steps(table);
+    else if (!strcmp(argv[2], "profile")) profile(table);
+    else if (*argv[2] < 'C') train(table, (size_t)(*argv[2] - 'A'));
     else printf("%-8s %-8s %-8s %12s %9s %6s\n", "shape", "layout", "pass", "median ms", "GFLOP/s", "share");
     for (int skew = 0; skew < 2; skew++)
         for (size_t i = 0; i < SHAPES; i++)

@@ -1,5 +1,6 @@
-# PyTorch's side of `make bench`: the same layer and shapes, in five layouts, as
-# tab-separated lines like bench.c's. Needs PyTorch (Debian: python3-torch).
+# PyTorch's side of `make bench`: the same layer and shapes, in five layouts, and the same training
+# steps, in three, as tab-separated lines like bench.c's. Needs PyTorch (Debian: python3-torch
+# and libopenblas0: with the reference BLAS it runs at a tenth of its speed).
 # OpenBLAS does not know every CPU: without OPENBLAS_CORETYPE it may run at a
 # fifth of its speed, so `make bench` sets it where the CPU has AVX-512.
 import statistics
@@ -68,8 +69,139 @@ def mask(x, router, w, k):
     return y
 
 
+# Chapter 7's transformer: width, blocks, heads, window, windows, hidden, experts.
+SIZES = {'A': (64, 2, 4, 32, 64, 256, 4), 'B': (128, 4, 4, 64, 32, 512, 4)}
+SYMBOLS = 51
+F = torch.nn.functional
+
+
+def rms_norm(x, gain):
+    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5) * gain
+
+
+def layer_norm(x, gain):  # more than we do, and one call
+    return F.layer_norm(x, x.shape[-1:], gain)
+
+
+def attention(x, qkv, out, heads, mask):
+    batch, window, d = mask.shape[0] // heads, mask.shape[1], x.shape[1]
+    q, k, v = (x @ qkv).view(batch, window, 3, heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2).unbind(0)
+    share = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=(d // heads) ** -0.5).softmax(-1)
+    return torch.bmm(share, v).view(batch, heads, window, -1).transpose(1, 2).reshape(-1, d) @ out
+
+
+def expert(x, w, e):
+    return torch.addmm(w[3][e], F.gelu(torch.addmm(w[1][e], x, w[0][e]), approximate='tanh'), w[2][e])
+
+
+def choose(x, router, k):
+    z = x @ router
+    p = z.softmax(-1)
+    top, chosen = z.topk(k)
+    count = torch.bincount(chosen.flatten(), minlength=z.shape[1])
+    balance = z.shape[1] * (count / (k * len(x)) * p.mean(0)).sum()
+    return top.softmax(-1) if k > 1 else p.gather(1, chosen), chosen, count, balance
+
+
+def train_dense(x, router, w, k):
+    return expert(x, w, 0), 0
+
+
+def train_loop(x, router, w, k):
+    gate, chosen, count, balance = choose(x, router, k)
+    y = torch.zeros_like(x)
+    for e in range(len(count)):
+        token, choice = (chosen == e).nonzero(as_tuple=True)
+        y = y.index_add(0, token, expert(x[token], w, e) * gate[token, choice, None])
+    return y, balance
+
+
+def train_slices(x, router, w, k):
+    gate, chosen, count, balance = choose(x, router, k)
+    order = chosen.flatten().argsort(stable=True)
+    token = order // k
+    y = torch.cat([expert(rows, w, e) for e, rows in enumerate(x[token].split(count.tolist()))])
+    return torch.zeros_like(x).index_add(0, token, y * gate.flatten()[order, None]), balance
+
+
+def train_bmm(x, router, w, k):  # padded to the fullest expert: none is dropped
+    gate, chosen, count, balance = choose(x, router, k)
+    most, order = int(count.max()), chosen.flatten().argsort(stable=True)
+    of, token = chosen.flatten()[order], order // k
+    row = of * most + torch.arange(len(order)) - (count.cumsum(0) - count)[of]
+    rows = x.new_zeros(len(count) * most, x.shape[1]).index_copy(0, row, x[token]).view(len(count), most, -1)
+    h = F.gelu(torch.baddbmm(w[1][:, None], rows, w[0]), approximate='tanh')
+    y = torch.baddbmm(w[3][:, None], h, w[2]).flatten(0, 1)[row]
+    return torch.zeros_like(x).index_add(0, token, y * gate.flatten()[order, None]), balance
+
+
+def training_step(size, experts, k, layout, norm):
+    d, blocks, heads, window, windows, hidden, _ = SIZES[size]
+    everything = []
+
+    def learned(*shape, scale=None):
+        tensor = torch.randn(*shape) * (shape[-2] ** -0.5 if scale is None else scale)
+        everything.append(tensor.requires_grad_())
+        return tensor
+
+    def constant(value, *shape):
+        everything.append(torch.full(shape, value, requires_grad=True))
+        return everything[-1]
+
+    token, place, column = (learned(n, d, scale=0.02) for n in (SYMBOLS, window, window))
+    block = [(constant(1., d), learned(d, 3 * d), learned(d, d), constant(1., d),
+              learned(d, experts) if experts > 1 else None,
+              [learned(experts, d, hidden), constant(0., experts, hidden), learned(experts, hidden, d),
+               constant(0., experts, d)]) for _ in range(blocks)]
+    gain, unembed = constant(1., d), learned(d, SYMBOLS)
+    groups = [{'params': [p for p in everything if p.dim() > 1]},
+              {'params': [p for p in everything if p.dim() == 1], 'weight_decay': 0}]
+    adamw = torch.optim.AdamW(groups, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.1, foreach=True)
+    mask = torch.full((window, window), float('-inf')).triu(1).expand(windows * heads, window, window)
+    symbol, target = torch.randint(SYMBOLS, (2, windows * window)).unbind(0)
+    columns = torch.randint(window, (windows * window,))
+
+    def step():
+        x = F.embedding(symbol, token) + F.embedding(columns, column)
+        x = (x.view(windows, window, d) + place).view(-1, d)
+        balance = 0
+        for gain1, qkv, out, gain2, router, w in block:
+            h = x + attention(norm(x, gain1), qkv, out, heads, mask)
+            y, aux = layout(norm(h, gain2), router, w, k)
+            x, balance = h + y, balance + 0.01 * aux
+        (F.cross_entropy(norm(x, gain) @ unembed, target) + balance).backward()
+        slopes = [p.grad for p in everything]
+        size = torch.stack(torch._foreach_norm(slopes)).norm()
+        torch._foreach_mul_(slopes, min(1., 1 / float(size)))
+        adamw.step()
+        adamw.zero_grad(set_to_none=True)
+
+    return step
+
+
+def train(size):
+    models = [('dense', 1, 1, train_dense)] + [(f'K{k}', SIZES[size][6], k, layout) for k in (1, 2)
+                                               for layout in (train_loop, train_slices, train_bmm)]
+    tokens = SIZES[size][3] * SIZES[size][4]
+    for model, experts, k, layout in models:
+        for norm in rms_norm, layer_norm:
+            step, took = training_step(size, experts, k, layout, norm), []
+            for _ in range(3):
+                step()
+            start = time.perf_counter()
+            while len(took) < 5 or time.perf_counter() - start < 1.5:
+                before = time.perf_counter()
+                step()
+                took.append(time.perf_counter() - before)
+            name = f'torch {layout.__name__[6:]} {norm.__name__[:-5]}'
+            print(f'{size}\t{model}\t{name}\t{tokens / min(took):.0f}\t{tokens / statistics.median(took):.0f}\t-', flush=True)
+
+
 def main():
     torch.manual_seed(1)
+    for size in SIZES:
+        if size in sys.argv[1:]:
+            train(size)
     layouts = {'torch loop': loop, 'torch slices': sliced, 'torch einsum': einsum, 'torch bmm': padded, 'torch mask': mask}
     for name, t, d, h, e, k in [s for s in SHAPES if s[0] in sys.argv[1:]]:
         x = torch.rand(t, d) * 2 - 1

@@ -61,8 +61,8 @@ void check_free(struct check_output *output);
 /* Chapter N's program: runs, exits 0, says what it takes (--help), and rejects
  * what it cannot use: exit 2, nothing on stdout, and what was wrong, what is
  * allowed and what to try on stderr. That it prints what its page quotes is for
- * `make check-quoted` to say; of the fast build, it is said here. Under the
- * sanitizers it gets the arguments `less`: "--steps 20" where it trains for long. */
+ * `make check-quoted` to say; of the fast build, it is said here. So beyond that it
+ * runs with `less`, "--steps 20" where it trains for long. */
 void check_program(int chapter, const char *less);
 
 /* What chapter N's program gives for a name: check_value(5, "--experts 4",
@@ -75,8 +75,10 @@ struct check_refusal { const char *arguments, *words; };
 void check_refuses(int chapter, const struct check_refusal *rows);
 
 /* breach must abort, and say all words of `words` (split at spaces) on
- * stderr: check_aborts(multiply_wrong_shapes, "matrix.c 2x3 4x5"). */
+ * stderr: check_aborts(multiply_wrong_shapes, "matrix.c 2x3 4x5"). Where there
+ * is too little memory, it must exit with 1 instead: check_gives_up. */
 void check_aborts(void (*breach)(void), const char *words);
+void check_gives_up(void (*breach)(void), const char *words);
 
 /* |a - b| / max(|a|, |b|) with L2 norms; 0 if both are all zero. */
 double check_difference(size_t n, const double *a, const double *b);

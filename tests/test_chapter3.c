@@ -4,14 +4,17 @@
 #include <string.h>
 #include "check.h"
 #include "drawn.h"
+#include "figures.h"
 #include "lessons.h"
 #include "router.h"
+#include "scores.h"
 #include "softmax.h"
 #include "topk.h"
 
 extern const struct lesson_table lessons3;
 
-static const enum routes_gate gates[] = {GATE_SOFTMAX, GATE_RENORM, GATE_SIGMOID};
+enum { GATES = 5 };
+static const enum routes_gate gates[GATES] = {GATE_SOFTMAX, GATE_RENORM, GATE_SIGMOID, GATE_ROOT, GATE_OWN};
 
 static void program(void) { check_program(3, ""); }
 static void lessons(void) { check_lessons(&lessons3, 200, ""); }
@@ -156,7 +159,7 @@ static void not_numbers(void)
     for (size_t t = 0; t < 5; t++)
         for (size_t k = 0; k < 3; k++)
             CU_ASSERT_EQUAL(routes_expert(&routes, t, k), want[t][k]);
-    for (size_t g = 0; g < 3; g++) {
+    for (size_t g = 0; g < GATES; g++) {
         weigh(&routes, gates[g], z);
         for (size_t i = 0; i < 15; i++) CU_ASSERT(isnan((double)routes.gate.at[i]));
     }
@@ -168,9 +171,9 @@ static void not_numbers(void)
 static void nan_row(void)
 {
     real bad[] = {(real)NAN, (real)INFINITY};
-    real row[] = {3, 1, 2, 0}, plain[3][2];
+    real row[] = {3, 1, 2, 0}, plain[GATES][2];
     struct routes routes = routes_new(2, 4, 2);
-    for (size_t g = 0; g < 3; g++) {
+    for (size_t g = 0; g < GATES; g++) {
         struct matrix z = {1, 4, row};
         struct routes one = routes_new(1, 4, 2);
         routes_select(&one, z), weigh(&one, gates[g], z);
@@ -178,7 +181,7 @@ static void nan_row(void)
         routes_free(&one);
     }
     for (size_t b = 0; b < 2; b++)
-        for (size_t g = 0; g < 3; g++) {
+        for (size_t g = 0; g < GATES; g++) {
             real rows[] = {4, bad[b], 2, 1, 3, 1, 2, 0};
             struct matrix z = {2, 4, rows};
             routes_select(&routes, z);
@@ -197,7 +200,7 @@ static void forbidden(void)
     struct routes routes = routes_new(1, 4, 3), rest = routes_new(1, 2, 2);
     struct matrix z = {1, 4, row}, y = {1, 2, two};
     routes_select(&routes, z), routes_select(&rest, y);
-    for (size_t g = 0; g < 3; g++) {
+    for (size_t g = 0; g < GATES; g++) {
         weigh(&routes, gates[g], z), weigh(&rest, gates[g], y);
         CU_ASSERT_EQUAL(routes.gate.at[0], rest.gate.at[0]);
         CU_ASSERT_EQUAL(routes.gate.at[1], rest.gate.at[1]);
@@ -278,6 +281,11 @@ static void broken_contracts(void)
 
 /* ---- Gates ---- */
 
+static double score_of(enum routes_gate gate, double z)
+{
+    return gate == GATE_ROOT ? sqrt(log(1 + exp(z))) : 1 / (1 + exp(-z));
+}
+
 static void gates_by_definition(void)
 {
     struct random r = check_random();
@@ -287,19 +295,20 @@ static void gates_by_definition(void)
         struct routes routes = routes_new(5, experts, top_k);
         softmax_rows(p, NULL, z);
         routes_select(&routes, z);
-        for (size_t g = 0; g < 3; g++) {
+        for (size_t g = 0; g < GATES; g++) {
             weigh(&routes, gates[g], z);
             for (size_t t = 0; t < 5; t++) {
                 double sum = 0, want;
                 for (size_t k = 0; k < top_k; k++) {
                     size_t e = routes_expert(&routes, t, k);
                     double zi = (double)matrix_row(z, t)[e];
-                    sum += g == 0 ? 0 : g == 1 ? (double)matrix_row(p, t)[e] : 1 / (1 + exp(-zi));
+                    sum += g == 0 ? 0 : g == 1 ? (double)matrix_row(p, t)[e] : score_of(gates[g], zi);
                 }
                 for (size_t k = 0; k < top_k; k++) {
                     size_t e = routes_expert(&routes, t, k);
                     double zi = (double)matrix_row(z, t)[e], pi = (double)matrix_row(p, t)[e];
-                    want = g == 0 ? pi : g == 1 ? pi / sum : 1 / (1 + exp(-zi)) / sum;
+                    want = g == 0 ? pi : g == 1 ? pi / sum
+                         : score_of(gates[g], zi) / (gates[g] == GATE_OWN ? 1 : sum);
                     CU_ASSERT_DOUBLE_EQUAL((double)matrix_row(routes.gate, t)[k], want, 1e-6);
                 }
             }
@@ -318,6 +327,140 @@ static void deep_sigmoids(void)
     weigh(&routes, GATE_SIGMOID, z);
     CU_ASSERT_DOUBLE_EQUAL((double)routes.gate.at[0], 1 / (1 + exp(-1)), 1e-6);
     CU_ASSERT_DOUBLE_EQUAL((double)routes.gate.at[1], 1 / (1 + exp(1)), 1e-6);
+    weigh(&routes, GATE_ROOT, z); /* sqrt(exp z) */
+    CU_ASSERT_DOUBLE_EQUAL((double)routes.gate.at[0], 1 / (1 + exp(-0.5)), 1e-6);
+    CU_ASSERT_EQUAL(scores_log(GATE_ROOT, 1e4), log(1e4) / 2);
+    for (double at = -60; at < 60; at += 0.37) /* one curve, where the formula changes too */
+        CU_ASSERT_DOUBLE_EQUAL((scores_log(GATE_ROOT, at + 1e-4) - scores_log(GATE_ROOT, at - 1e-4)) / 2e-4,
+                               scores_log_slope(GATE_ROOT, at), 1e-6);
+    routes_free(&routes);
+}
+
+/* ---- Rules: bias, groups, scale, fixed tables ---- */
+
+static void fill(struct routes *routes, const struct scores_rule *rule, struct matrix z)
+{
+    struct matrix s = matrix_new(z.rows, z.cols), p = matrix_new(z.rows, z.cols);
+    softmax_rows(p, NULL, z);
+    scores_select(routes, rule, s, z), scores_weigh(routes, rule, z, p);
+    matrix_free(&s), matrix_free(&p);
+}
+
+/* A rule that names nothing but its gate is chapter 3's. */
+static void plain_rule(void)
+{
+    struct random r = check_random();
+    struct matrix z = check_matrix(&r, 30, 8, 3), p = matrix_new(30, 8);
+    struct routes a = routes_new(30, 8, 3), b = routes_new(30, 8, 3);
+    for (size_t g = 0; g < GATES; g++) {
+        struct scores_rule rule = {.gate = gates[g]};
+        fill(&a, &rule, z), routes_fill(&b, gates[g], p, z);
+        CU_ASSERT(!memcmp(a.expert, b.expert, 90 * sizeof *a.expert) && check_gap(a.gate, b.gate) == 0);
+    }
+    matrix_free(&z), matrix_free(&p), routes_free(&a), routes_free(&b);
+}
+
+/* The bias decides who is chosen and never what they weigh: of the experts that
+ * both choose, the shares are the same; -inf forbids whatever the bias. */
+static void bias_selects(void)
+{
+    real row[] = {2, 1, 0, (real)-INFINITY}, bias[] = {0, -1, 1, 9};
+    struct matrix z = {1, 4, row};
+    struct routes routes = routes_new(1, 4, 2);
+    for (size_t g = 0; g < GATES; g++) {
+        double s[4] = {0}, sum = 0;
+        struct scores_rule rule = {.gate = gates[g], .bias = bias, .scale = 2.5};
+        fill(&routes, &rule, z);
+        size_t first = routes_expert(&routes, 0, 0), second = routes_expert(&routes, 0, 1);
+        CU_ASSERT(first == 2 && second == 0);
+        for (size_t e = 0; e < 3; e++) s[e] = g < 2 ? exp((double)row[e]) : score_of(gates[g], (double)row[e]);
+        sum = g == 0 ? s[0] + s[1] + s[2] : gates[g] == GATE_OWN ? 1 : s[0] + s[2];
+        CU_ASSERT_DOUBLE_EQUAL((double)routes.gate.at[0], 2.5 * s[2] / sum, 1e-6);
+        CU_ASSERT_DOUBLE_EQUAL((double)routes.gate.at[1], 2.5 * s[0] / sum, 1e-6);
+    }
+    routes_free(&routes);
+}
+
+/* Against a search over all sets of groups: the open ones are the best, and the
+ * chosen the best of those; with 0 for closed ones, a closed expert can win. */
+static void groups_by_search(void)
+{
+    enum { E = 12, GROUPS = 4, SIZE = E / GROUPS };
+    struct random r = check_random();
+    for (int round = 0; round < 300; round++) {
+        struct matrix z = check_matrix(&r, 1, E, 3), s = matrix_new(1, E);
+        real bias[E];
+        size_t open = 1 + random_below(&r, GROUPS), best = 1 + random_below(&r, SIZE);
+        size_t top_k = 1 + random_below(&r, open * SIZE), leak = 0;
+        struct scores_rule rule = {.gate = GATE_SIGMOID, .bias = bias, .groups = GROUPS, .open = open,
+                                   .best = best, .zeros = round % 2};
+        struct routes routes = routes_new(1, E, top_k);
+        double key[E], value[GROUPS] = {0};
+        int is_open[GROUPS];
+        for (size_t e = 0; e < E; e++) {
+            bias[e] = (real)random_symmetric(&r, 1);
+            key[e] = 1 / (1 + exp(-(double)z.at[e])) + (double)bias[e];
+        }
+        for (size_t g = 0; g < GROUPS; g++) {
+            for (size_t e = 0; e < SIZE; e++) {
+                size_t above = 0;
+                for (size_t f = 0; f < SIZE; f++) above += key[g * SIZE + f] > key[g * SIZE + e];
+                value[g] += above < best ? key[g * SIZE + e] : 0;
+            }
+        }
+        for (size_t g = 0; g < GROUPS; g++) {
+            size_t above = 0;
+            for (size_t h = 0; h < GROUPS; h++) above += value[h] > value[g];
+            is_open[g] = above < open;
+        }
+        scores_select(&routes, &rule, s, z);
+        for (size_t k = 0; k < top_k; k++) {
+            size_t chosen = routes_expert(&routes, 0, k), above = 0;
+            double mine = is_open[chosen / SIZE] ? key[chosen] : rule.zeros ? 0 : -INFINITY;
+            for (size_t e = 0; e < E; e++) {
+                double its = is_open[e / SIZE] ? key[e] : rule.zeros ? 0 : -INFINITY;
+                above += its > mine;
+            }
+            CU_ASSERT(above <= k);
+            leak += !is_open[chosen / SIZE];
+        }
+        CU_ASSERT(rule.zeros || !leak);
+        matrix_free(&z), matrix_free(&s), routes_free(&routes);
+    }
+}
+
+static void bad_groups(size_t groups, size_t open, size_t best)
+{
+    struct routes routes = routes_new(1, 12, 4);
+    struct scores_rule rule = {.groups = groups, .open = open, .best = best};
+    scores_select(&routes, &rule, matrix_new(1, 12), matrix_new(1, 12));
+}
+static void uneven_groups(void) { bad_groups(5, 2, 1); }
+static void too_few_open(void) { bad_groups(4, 1, 1); }
+static void best_of_more(void) { bad_groups(4, 2, 4); }
+static void groups_refused(void)
+{
+    check_aborts(uneven_groups, "scores.c 2 5 groups");
+    check_aborts(too_few_open, "scores.c 1 4 groups");
+    check_aborts(best_of_more, "scores.c 2 4 groups");
+}
+
+/* K different experts, by the number alone, and all of them get some. */
+static void hash_is_fixed(void)
+{
+    enum { T = 60, E = 8, K = 3 };
+    struct routes routes = routes_new(T, E, K);
+    size_t number[T], count[E] = {0};
+    for (size_t t = 0; t < T; t++) number[t] = t % 30;
+    scores_hash(&routes, number);
+    for (size_t t = 0; t < T; t++)
+        for (size_t k = 0; k < K; k++) {
+            size_t e = routes_expert(&routes, t, k);
+            CU_ASSERT(e < E && e == routes_expert(&routes, t % 30, k));
+            for (size_t j = 0; j < k; j++) CU_ASSERT(e != routes_expert(&routes, t, j));
+            count[e]++;
+        }
+    for (size_t e = 0; e < E; e++) CU_ASSERT(count[e] > 0);
     routes_free(&routes);
 }
 
@@ -371,7 +514,7 @@ static void naive_and_gathered(void)
         size_t tokens = round % 10 == 0 ? 0 : round % 10 == 1 ? 1 : random_below(&r, 30);
         size_t experts = round % 7 ? 1 + random_below(&r, 8) : 1;
         size_t top_k = round % 5 ? 1 + random_below(&r, experts) : experts;
-        struct layer l = layer_new(&r, tokens, experts, top_k, gates[round % 3]);
+        struct layer l = layer_new(&r, tokens, experts, top_k, gates[round % GATES]);
         topk_forward(&l.topk, l.y, l.x);
         CU_ASSERT_EQUAL(l.topk.expert_rows, top_k * tokens); /* exactly K T */
         l.topk.expert_rows = 0;
@@ -405,14 +548,46 @@ static void by_formula(void)
     matrix_free(&one), ffn_trace_free(&trace), layer_free(&l);
 }
 
-/* A mixture with one expert is the dense block, whatever the gate. */
+/* E(g x), not g E(x): token by token; and the last experts give back what went in. */
+static void gates_on_inputs(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 20; round++) {
+        struct layer l = layer_new(&r, 9, 6, 2, GATE_OWN);
+        struct ffn_trace trace = ffn_trace_new(1, HIDDEN);
+        struct matrix in = matrix_new(1, WIDTH), one = matrix_new(1, WIDTH);
+        size_t runs = 0;
+        l.topk.gate_in = round % 2, l.topk.identities = round % 3;
+        topk_forward(&l.topk, l.y, l.x), topk_forward_naive(&l.topk, l.naive, l.x);
+        CU_ASSERT(check_gap(l.y, l.naive) < 1e-6);
+        for (size_t t = 0; t < 9; t++) {
+            double want[WIDTH] = {0};
+            for (size_t k = 0; k < 2; k++) {
+                size_t e = routes_expert(&l.topk.routes, t, k);
+                real g = matrix_row(l.topk.routes.gate, t)[k];
+                for (size_t d = 0; d < WIDTH; d++)
+                    in.at[d] = matrix_row(l.x, t)[d] * (round % 2 ? g : 1);
+                if (e >= 6 - l.topk.identities) row_copy(one.at, in.at, WIDTH);
+                else ffn_forward(&l.topk.experts[e], one, in, &trace), runs++;
+                for (size_t d = 0; d < WIDTH; d++) want[d] += (double)(one.at[d] * (round % 2 ? 1 : g));
+            }
+            for (size_t d = 0; d < WIDTH; d++)
+                CU_ASSERT_DOUBLE_EQUAL((double)matrix_row(l.y, t)[d], want[d], 1e-5);
+        }
+        l.topk.expert_rows = 0, topk_forward(&l.topk, l.y, l.x);
+        CU_ASSERT_EQUAL(l.topk.expert_rows, runs); /* an identity is no work */
+        matrix_free(&in), matrix_free(&one), ffn_trace_free(&trace), layer_free(&l);
+    }
+}
+
+/* A mixture with one expert is the dense block, whatever the gate: alone it is 1. */
 static void one_expert_is_dense(void)
 {
     struct random r = check_random();
     struct layer l = layer_new(&r, 12, 1, 1, GATE_SIGMOID);
     struct ffn_trace trace = ffn_trace_new(12, HIDDEN);
     ffn_forward(&l.topk.experts[0], l.naive, l.x, &trace);
-    for (size_t g = 0; g < 3; g++) {
+    for (size_t g = 0; gates[g] != GATE_OWN; g++) {
         weigh(&l.topk.routes, gates[g], l.topk.z);
         topk_forward(&l.topk, l.y, l.x);
         CU_ASSERT(!memcmp(l.y.at, l.naive.at, 12 * WIDTH * sizeof(real)));
@@ -444,11 +619,11 @@ static void nan_is_seen(void)
 {
     struct random r = check_random();
     struct layer l = layer_new(&r, 6, 4, 2, GATE_RENORM);
-    for (size_t g = 0; g < 6; g++) {
-        l.topk.gate = gates[g % 3];
-        if (g == 3) matrix_row(l.x, 3)[1] = (real)NAN;
+    for (size_t g = 0; g < 2 * GATES; g++) {
+        l.topk.gate = gates[g % GATES];
+        if (g == GATES) matrix_row(l.x, 3)[1] = (real)NAN;
         topk_route(&l.topk, l.x);
-        if (g < 3) {
+        if (g < GATES) {
             matrix_row(l.topk.z, 3)[1] = (real)NAN;
             routes_fill(&l.topk.routes, gates[g], l.topk.p, l.topk.z);
         }
@@ -474,7 +649,7 @@ static void padded(struct random *r, size_t left, size_t real_tokens, size_t rig
     struct matrix only = matrix_rows(z, left, real_tokens), only_p = matrix_new(real_tokens, experts);
     struct matrix only_dz = matrix_new(real_tokens, experts);
     struct routes with = routes_new(all, experts, top_k), without = routes_new(real_tokens, experts, top_k);
-    for (size_t g = 0; g < 3; g++) {
+    for (size_t g = 0; g < GATES; g++) {
         for (size_t t = 0; t < all; t++)
             if (!valid[t]) matrix_row(z, t)[t % experts] = g ? 100 : (real)NAN;
         softmax_rows(p, log_z, z);
@@ -648,12 +823,12 @@ static void top_one_hears_nothing(void)
     struct matrix dz = matrix_new(15, 6);
     struct routes routes = routes_new(15, 6, 1);
     routes_select(&routes, z);
-    for (size_t g = 0; g < 3; g++) {
+    for (size_t g = 0; g < GATES; g++) {
         double sum = 0;
         weigh(&routes, gates[g], z);
         weigh_back(&routes, gates[g], dz, a, z);
         for (size_t i = 0; i < 90; i++) sum += fabs((double)dz.at[i]);
-        CU_ASSERT((sum == 0) == (gates[g] != GATE_SOFTMAX));
+        CU_ASSERT((sum == 0) == (gates[g] != GATE_SOFTMAX && gates[g] != GATE_OWN));
     }
     matrix_free(&z), matrix_free(&a), matrix_free(&dz), routes_free(&routes);
 }
@@ -696,19 +871,51 @@ static void gradients(void)
         CU_ASSERT_FATAL(tries < 5000);
         size_t experts = 2 + random_below(&r, 6), top_k = 1 + random_below(&r, experts);
         size_t tokens = 1 + random_below(&r, 4);
-        struct weighing w = {routes_new(tokens, experts, top_k), gates[round % 3],
+        struct weighing w = {routes_new(tokens, experts, top_k), gates[round % GATES],
             check_matrix(&r, tokens, experts, 3), check_matrix(&r, tokens, top_k, 1),
             matrix_new(tokens, experts)};
         routes_select(&w.routes, w.z);
         if (margin(&w) > 1e-3) { /* no choice flips within a step */
             gate_loss(&w);
             weigh_back(&w.routes, w.gate, w.dz, w.a, w.z);
-            int zero = top_k == 1 && w.gate != GATE_SOFTMAX;
+            int zero = top_k == 1 && w.gate != GATE_SOFTMAX && w.gate != GATE_OWN;
             double error = check_gradient(tokens * experts, w.z.at, w.dz.at, gate_loss, &w);
             CU_ASSERT(zero || error < 1e-6);
             round++;
         }
         matrix_free(&w.z), matrix_free(&w.a), matrix_free(&w.dz), routes_free(&w.routes);
+    }
+}
+
+/* Scaled gates: scores_weigh's slope is scores_backward's. */
+struct ruled { struct routes routes; struct scores_rule rule; struct matrix z, p, a; };
+
+static double ruled_loss(void *context)
+{
+    struct ruled *w = context;
+    softmax_rows(w->p, NULL, w->z);
+    scores_weigh(&w->routes, &w->rule, w->z, w->p);
+    return row_dot(w->routes.gate.at, w->a.at, w->a.rows * w->a.cols);
+}
+
+static void scaled_gradients(void)
+{
+    enum { T = 3, E = 7, K = 3 };
+    struct random r = check_random();
+    real bias[E];
+    for (size_t e = 0; e < E; e++) bias[e] = random_symmetric(&r, 1);
+    for (size_t g = 0; g < GATES; g++) {
+        struct ruled w = {routes_new(T, E, K), {.gate = gates[g], .bias = bias, .scale = 2.5},
+            check_matrix(&r, T, E, 3), matrix_new(T, E), check_matrix(&r, T, K, 1)};
+        struct matrix dz = matrix_new(T, E), s = matrix_new(T, E);
+        scores_select(&w.routes, &w.rule, s, w.z);
+        ruled_loss(&w);
+        double before = w.routes.gate.at[0];
+        scores_backward(&w.routes, &w.rule, dz, w.a, w.z, w.p);
+        CU_ASSERT(w.routes.gate.at[0] == before);
+        CU_ASSERT(check_gradient(T * E, w.z.at, dz.at, ruled_loss, &w) < 1e-6);
+        matrix_free(&w.z), matrix_free(&w.p), matrix_free(&w.a), matrix_free(&dz), matrix_free(&s);
+        routes_free(&w.routes);
     }
 }
 
@@ -731,12 +938,13 @@ static void layer_gradients(void)
     struct random r = check_random();
     for (int round = 0; round < 30; round++) {
         size_t experts = 2 + random_below(&r, 5), top_k = 1 + random_below(&r, experts);
-        struct layer l = layer_new(&r, 4, experts, top_k, gates[round % 3]);
+        struct layer l = layer_new(&r, 4, experts, top_k, gates[round % GATES]);
         struct through c = {&l, check_matrix(&r, 4, WIDTH, 1)};
+        l.topk.gate_in = round / GATES % 2, l.topk.identities = round % 2;
         struct router grad = {matrix_new(WIDTH, experts)};
         topk_route(&l.topk, l.x);
         topk_backward(&l.topk, &grad, c.dy, l.x);
-        int zero = top_k == 1 && l.topk.gate != GATE_SOFTMAX;
+        int zero = top_k == 1 && l.topk.gate != GATE_SOFTMAX && l.topk.gate != GATE_OWN;
         CU_ASSERT(zero ? matrix_squares(grad.w) == 0
                   : check_gradient(WIDTH * experts, l.topk.router.w.at, grad.w.at, layer_loss, &c) < 1e-6);
         router_free(&grad), matrix_free(&c.dy), layer_free(&l);
@@ -745,9 +953,42 @@ static void layer_gradients(void)
 
 #endif
 
+/* The figure's gates against the formulas: each kind sums to one, but for what the first throws away. */
+static void figure_token(void)
+{
+    extern const struct figure_live live3[];
+    struct random r = check_random();
+    check_figure(live3, "token", 5, 500);
+    for (int round = 0; round < 300; round++) {
+        double z[4], part[3] = {0}, all = 0, kept = 0;
+        size_t k = 1 + random_below(&r, 4);
+        for (size_t e = 0; e < 4; e++) all += exp(z[e] = (double)random_below(&r, 33) / 4 - 4);
+        char *lines = figure_lines(live3, "token %g %g %g %g %zu", z[0], z[1], z[2], z[3], k);
+        const char *box, *words;
+        for (size_t i = 0; (box = figure_line_of(lines, "box", i)); i++) {
+            double y = figure_field(box, 1), width = figure_field(box, 2);
+            int kind = (int)(y - 13) / 4;
+            if (y < 13) { /* the softmax */
+                size_t e = (size_t)figure_field(box, 4) - 1;
+                CU_ASSERT_DOUBLE_EQUAL(width / 20, exp(z[e]) / all, 1e-3);
+                if (figure_field(box, 5) == FIGURE_FULL) kept += exp(z[e]) / all;
+            } else if (figure_field(box, 5) == FIGURE_FULL) part[kind] += width / 35;
+            else CU_ASSERT(kind == GATE_SOFTMAX && figure_field(box, 5) == FIGURE_EMPTY);
+        }
+        CU_ASSERT_DOUBLE_EQUAL(part[GATE_SOFTMAX], kept, 2e-3);
+        CU_ASSERT_DOUBLE_EQUAL(part[GATE_RENORM], 1, 2e-3);
+        CU_ASSERT_DOUBLE_EQUAL(part[GATE_SIGMOID], 1, 2e-3);
+        words = strstr(lines, "The softmax keeps ");
+        CU_ASSERT_FATAL(words != NULL);
+        CU_ASSERT_DOUBLE_EQUAL(strtod(words + 18, NULL), kept, 6e-4);
+        free(lines);
+    }
+}
+
 SUITE(3) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
+    check_case("the figure of one token keeps, and throws away, what the formulas say", figure_token);
     check_case("lesson 3.2 draws five different rows", five_different_rows);
     check_case("lesson 3.3 discards most of some tokens, not of others", both_sides_of_a_half);
     check_case("twice the experts: the same rows, more idle, less kept", twice_the_experts);
@@ -758,11 +999,17 @@ SUITE(3) {
     check_case("a NaN or +inf spoils its row's gates, and no other's", nan_row);
     check_case("-inf forbids an expert", forbidden);
     check_case("broken contracts abort and say so", broken_contracts);
-    check_case("the three gates agree with their definitions", gates_by_definition);
-    check_case("sigmoids that all round to zero", deep_sigmoids);
+    check_case("the five gates agree with their definitions", gates_by_definition);
+    check_case("a rule that names only its gate is chapter 3's", plain_rule); /* scores_select scores_weigh */
+    check_case("a bias selects and does not weigh; -inf forbids", bias_selects); /* scores_rule */
+    check_case("groups agree with a search", groups_by_search); /* scores_select */
+    check_case("groups that do not fit are refused", groups_refused);
+    check_case("a hash: K different, by the number alone", hash_is_fixed); /* scores_hash */
+    check_case("scores that all round to zero", deep_sigmoids); /* scores_log scores_log_slope */
     check_case("K = E: softmax first or last, the same gates", all_kept);
     check_case("naive and gathered agree; exactly K T rows", naive_and_gathered);
     check_case("the layer agrees with its formula", by_formula);
+    check_case("gates on inputs, and identities, by formula", gates_on_inputs);
     check_case("one expert is the dense block", one_expert_is_dense);
     check_case("permuted tokens give permuted routes and rows", permuted_tokens);
     check_case("a NaN reaches its own output, and no other", nan_is_seen);
@@ -774,6 +1021,7 @@ SUITE(3) {
     check_case("one renormalized expert teaches nothing", top_one_hears_nothing);
 #ifdef REAL_DOUBLE
     check_case("gradients of the gates, by differences", gradients);
+    check_case("gradients of scaled gates, by differences", scaled_gradients); /* scores_backward */
     check_case("the router's gradient, from the output, by differences", layer_gradients);
 #endif
 }

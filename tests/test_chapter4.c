@@ -6,8 +6,10 @@
 #include "cases.h"
 #include "check.h"
 #include "collapse.h"
+#include "figures.h"
 #include "lesson.h"
 #include "lessons.h"
+#include "quantile.h"
 #include "router.h"
 #include "softmax.h"
 
@@ -448,6 +450,86 @@ static void own_scores(void)
     matrix_free(&z), matrix_free(&s), matrix_free(&p), matrix_free(&of);
 }
 
+/* ---- Quantile balancing ---- */
+
+enum { Q_TOKENS = 96, Q_EXPERTS = 6, Q_K = 2 };
+
+/* Scores of sigmoids that lean: expert e by e / 2. */
+static struct matrix leaning_scores(struct random *r)
+{
+    struct matrix s = check_matrix(r, Q_TOKENS, Q_EXPERTS, 2);
+    for (size_t i = 0; i < Q_TOKENS * Q_EXPERTS; i++)
+        s.at[i] = (real)(1 / (1 + exp(-(double)s.at[i] - (double)(i % Q_EXPERTS) / 2)));
+    return s;
+}
+
+static double violation(struct matrix s, const double *bias)
+{
+    struct matrix biased = matrix_new(s.rows, s.cols);
+    struct routes routes = routes_new(s.rows, s.cols, Q_K);
+    double f[Q_EXPERTS];
+    for (size_t i = 0; i < s.rows * s.cols; i++) biased.at[i] = (real)((double)s.at[i] + bias[i % s.cols]);
+    routes_select(&routes, biased), balance_load(f, &routes);
+    matrix_free(&biased), routes_free(&routes);
+    return balance_max_violation(f, Q_EXPERTS);
+}
+
+/* Against the thresholds of the old biases each expert gets T K / E tokens, up to ties. */
+static void quantile_is_exact(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 30; round++) {
+        struct matrix s = leaning_scores(&r);
+        double old[Q_EXPERTS], bias[Q_EXPERTS];
+        double mean = 0;
+        for (size_t e = 0; e < Q_EXPERTS; e++) old[e] = bias[e] = random_symmetric(&r, round % 2);
+        quantile_update(bias, s, Q_K);
+        for (size_t e = 0; e < Q_EXPERTS; e++) mean += bias[e];
+        CU_ASSERT_DOUBLE_EQUAL(mean, 0, 1e-5);
+        /* The mean that was taken off is the same for all: find it where nobody ties. */
+        for (double shift = -3, found = 0; found == 0 && shift < 3; shift += 1e-4) {
+            size_t good = 0;
+            for (size_t e = 0; e < Q_EXPERTS; e++) {
+                size_t above = 0, equal = 0;
+                for (size_t t = 0; t < Q_TOKENS; t++) {
+                    double best[Q_K + 1] = {-9, -9, -9};
+                    for (size_t i = 0; i < Q_EXPERTS; i++)
+                        for (double v = (double)matrix_row(s, t)[i] + old[i], k = 0; k <= Q_K; k++)
+                            if (v > best[(int)k]) { double w = best[(int)k]; best[(int)k] = v, v = w; }
+                    double gap = bias[e] + shift - (best[Q_K] - (double)matrix_row(s, t)[e]);
+                    above += gap > 2e-4, equal += fabs(gap) <= 2e-4;
+                }
+                good += above <= Q_TOKENS * Q_K / Q_EXPERTS && above + equal >= Q_TOKENS * Q_K / Q_EXPERTS;
+            }
+            found = good == Q_EXPERTS;
+            if (shift + 1e-4 >= 3) CU_ASSERT(found);
+        }
+        matrix_free(&s);
+    }
+}
+
+/* Updates upon updates even the load out; biases of a balanced batch stay. */
+static void quantile_converges(void)
+{
+    struct random r = check_random();
+    struct matrix s = leaning_scores(&r);
+    double bias[Q_EXPERTS] = {0};
+    double first = violation(s, bias);
+    quantile_update(bias, s, Q_K);
+    CU_ASSERT(violation(s, bias) < 0.6 * first);
+    for (int i = 0; i < 40; i++) quantile_update(bias, s, Q_K);
+    CU_ASSERT(violation(s, bias) < 0.1);
+    matrix_free(&s);
+}
+
+static void all_experts(void)
+{
+    double bias[2] = {0};
+    quantile_update(bias, matrix_new(3, 2), 2);
+}
+
+static void quantile_refuses(void) { check_aborts(all_experts, "quantile.c 2"); }
+
 /* Two halves, each with the f of the whole, have the whole's slopes; with their own f not. */
 static void halves(void)
 {
@@ -629,13 +711,14 @@ static void z_loss_slope(void)
 #ifdef REAL_DOUBLE
 
 struct batch { struct matrix z, p, dz; double f[9], mean[9], log_z[8]; int which; };
-enum { LOSS, Z_LOSS, ENTROPY, SIGMOIDS, LOSSES };
+enum { LOSS, Z_LOSS, ENTROPY, SIGMOIDS, ROOTS, LOSSES };
 
 static double batch_loss(void *context)
 {
     struct batch *b = context;
     softmax_rows(b->p, b->log_z, b->z);
     if (b->which == SIGMOIDS) balance_scores(b->p, GATE_SIGMOID, b->z);
+    if (b->which == ROOTS) balance_scores(b->p, GATE_ROOT, b->z);
     balance_mean(b->mean, b->p, b->z.rows);
     return b->which == Z_LOSS ? 0.3 * balance_z_loss(b->log_z, b->z.rows, b->z.rows)
          : b->which == ENTROPY ? -0.3 * balance_entropy(b->mean, b->z.cols)
@@ -655,6 +738,7 @@ static void gradients(void)
         if (b.which == Z_LOSS) balance_z_loss_backward(b.dz, b.p, tokens, b.log_z, 0.3);
         if (b.which == ENTROPY) balance_entropy_backward(b.dz, b.p, tokens, b.mean, 0.3);
         if (b.which == SIGMOIDS) balance_scores_backward(b.dz, GATE_SIGMOID, b.p, b.z, tokens, b.f, 0.3);
+        if (b.which == ROOTS) balance_scores_backward(b.dz, GATE_ROOT, b.p, b.z, tokens, b.f, 0.3);
         CU_ASSERT(check_gradient(tokens * experts, b.z.at, b.dz.at, batch_loss, &b) < 1e-6);
         matrix_free(&b.z), matrix_free(&b.p), matrix_free(&b.dz);
     }
@@ -662,9 +746,36 @@ static void gradients(void)
 
 #endif
 
+/* What the figure of the saddle says against the sum itself; and no batch is beyond its gray lines. */
+static void figure_saddle(void)
+{
+    extern const struct figure_live live4[];
+    struct random r = check_random();
+    check_figure(live4, "surface", 3, 500);
+    for (int round = 0; round < 500; round++) {
+        size_t n = random_below(&r, 2) ? 4 : 2;
+        double f = (double)random_below(&r, 33) / 32, p = (double)random_below(&r, 33) / 32, others = (double)n - 1;
+        double loss = (double)n * (f * p + others * ((1 - f) / others) * ((1 - p) / others));
+        char *lines = figure_lines(live4, "surface %d %g %g", n == 4, f, p), *words = figure_words(lines);
+        CU_ASSERT_DOUBLE_EQUAL(strtod(strstr(words, "loss is ") + 8, NULL), loss, 6e-4);
+        CU_ASSERT((strstr(words, "below even") != NULL) == (loss < 1 - 5e-4));
+        CU_ASSERT((strstr(words, "No batch") != NULL) == (p < f / (double)n || p > (1 + f) / 2));
+        free(lines), free(words);
+    }
+    for (int round = 0; round < 300; round++) {
+        size_t n = random_below(&r, 2) ? 4 : 2, tokens = 1 + random_below(&r, 6);
+        double f[4], mean[4], sure = 8 * random_uniform(&r);
+        struct matrix z = check_matrix(&r, tokens, n, sure);
+        cases_count(f, mean, z, 1, cases_book);
+        CU_ASSERT(mean[0] >= f[0] / (double)n - 1e-6 && mean[0] <= (1 + f[0]) / 2 + 1e-6);
+        matrix_free(&z);
+    }
+}
+
 SUITE(4) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
+    check_case("the figure of the saddle has the loss, and no batch is beyond its lines", figure_saddle);
     check_case("uniform = 1, three ways", uniform_is_one);
     check_case("even routes score 1, by the real router", even_routes);
     check_case("skew 9:2:2:2 and full collapse", skew_and_collapse);
@@ -681,6 +792,9 @@ SUITE(4) {
     check_case("the smooth load is K in all, and without noise the count", smooth_load_values);
     check_case("biases move by the sign, and without tokens stay", bias_rule);
     check_case("biases rest at 4,420 even loads", bias_rests);
+    check_case("a quantile update is exact against the old thresholds", quantile_is_exact); /* quantile_update */
+    check_case("quantile updates even the load out", quantile_converges); /* quantile_update */
+    check_case("no quantile if all experts are chosen", quantile_refuses); /* quantile_update */
     check_case("padding adds nothing and is not pushed", padding);
     check_case("only padding, no loss", only_padding);
     check_case("scores are those of the gate", own_scores);

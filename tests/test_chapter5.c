@@ -2,10 +2,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "assign.h"
 #include "balance.h"
 #include "capacity.h"
 #include "check.h"
+#include "contest.h"
 #include "conventions.h"
+#include "figures.h"
 #include "lessons.h"
 #include "skew.h"
 #include "softmax.h"
@@ -677,9 +680,148 @@ static void gradients(void)
 
 #endif
 
+/* Every placement there is: the largest sum. */
+static double tried(struct matrix scores, size_t t, size_t *taken, size_t slots)
+{
+    if (t == scores.rows) return 0;
+    double most = tried(scores, t + 1, taken, slots);
+    for (size_t e = 0; e < scores.cols; e++) {
+        if (taken[e] == slots) continue;
+        taken[e]++;
+        most = fmax(most, (double)matrix_row(scores, t)[e] + tried(scores, t + 1, taken, slots));
+        taken[e]--;
+    }
+    return most;
+}
+
+static double placed(const size_t *expert, struct matrix scores, size_t slots)
+{
+    size_t taken[5] = {0};
+    double sum = 0;
+    for (size_t t = 0; t < scores.rows; t++) {
+        CU_ASSERT_FATAL(expert[t] <= scores.cols);
+        taken[expert[t]]++;
+        if (expert[t] < scores.cols) sum += (double)matrix_row(scores, t)[expert[t]];
+    }
+    for (size_t e = 0; e < scores.cols; e++) CU_ASSERT(taken[e] <= slots);
+    return sum;
+}
+
+static void best_assignment(void)
+{
+    struct random r = check_random();
+    for (int round = 0; round < 2000; round++) {
+        size_t expert[7], taken[4] = {0}, slots = random_below(&r, 4);
+        struct matrix scores = check_matrix(&r, random_below(&r, 7), 1 + random_below(&r, 4), 4);
+        int ties = random_below(&r, 2) == 0, positive = random_below(&r, 2) == 0;
+        for (size_t i = 0; i < scores.rows * scores.cols; i++) {
+            if (ties) scores.at[i] = (real)floor((double)scores.at[i] / 2);
+            if (positive) scores.at[i] = (real)fabs((double)scores.at[i]);
+        }
+        double sum = assign_best(expert, scores, slots);
+        CU_ASSERT_DOUBLE_EQUAL(sum, placed(expert, scores, slots), 1e-6);
+        CU_ASSERT_DOUBLE_EQUAL(sum, tried(scores, 0, taken, slots), 1e-6);
+        matrix_free(&scores);
+    }
+}
+
+/* No order of the line drops fewer, nor scores more than the best. */
+static void contests(void)
+{
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct contest c = contest_new(check_seed() + seed);
+        const struct contest_placed *best = &c.by[CONTEST_BEST];
+        for (int way = 0; way < CONTEST_WAYS; way++) {
+            struct contest_placed again = c.by[way];
+            contest_count(&c, &again);
+            CU_ASSERT(again.dropped == c.by[way].dropped && again.score == c.by[way].score);
+            CU_ASSERT(best->score >= again.score - 1e-9);
+        }
+        CU_ASSERT_EQUAL(best->dropped, 0); /* as many slots as tokens */
+        for (size_t t = 0; t < CONTEST_TOKENS; t++) {
+            double most = 0; /* a router places only with the first choice */
+            for (size_t e = 0; e < CONTEST_EXPERTS; e++) most = fmax(most, c.score[t][e]);
+            for (int way = 0; way < CONTEST_BEST; way++)
+                if (c.by[way].expert[t] < CONTEST_EXPERTS) CU_ASSERT_EQUAL(c.score[t][c.by[way].expert[t]], most);
+        }
+        CU_ASSERT_EQUAL(c.by[CONTEST_POSITION].dropped, c.by[CONTEST_SCORE].dropped);
+        CU_ASSERT(c.by[CONTEST_SCORE].score >= c.by[CONTEST_POSITION].score - 1e-9);
+    }
+}
+
+/* Who places as the best assignment does, scores what it scores. */
+static void figure_contest(void)
+{
+    extern const struct figure_live live5[];
+    check_figure(live5, "router", 14, 300);
+    for (uint64_t times = 0; times < 30; times++) {
+        struct contest c = contest_new(1 + times);
+        char line[200];
+        int length = snprintf(line, sizeof line, "router %d", (int)times);
+        for (size_t t = 0; t < CONTEST_TOKENS; t++)
+            length += snprintf(line + length, 10, " %zu", c.by[CONTEST_BEST].expert[t]);
+        char *lines = figure_lines(live5, "%s 1", line), *words = figure_words(lines);
+        double you = strtod(strstr(words, "score ") + 6, NULL), best = strtod(strstr(words, "assignment: ") + 12, NULL);
+        CU_ASSERT(strstr(words, "You placed 12 of 12") && you == best);
+        size_t boxes = 0, full = 0, dropped = 0;
+        for (const char *box; (box = figure_line_of(lines, "box", boxes)); boxes++)
+            full += figure_field(box, 5) == FIGURE_FULL;
+        for (int way = 0; way < CONTEST_WAYS; way++) dropped += c.by[way].dropped;
+        CU_ASSERT(boxes - full == 48 && full + dropped == 48);
+        free(lines), free(words);
+    }
+    char *lines = figure_lines(live5, "router 0 0 0 0 0 1"), *words = figure_words(lines);
+    CU_ASSERT(strstr(words, "You placed 4 of 12") != NULL); /* a fourth token finds no slot */
+    const char *fifth = figure_line_of(lines, "choice", 4);
+    CU_ASSERT_EQUAL((size_t)figure_field(fifth, 2), 1); /* nor could it have been put there */
+    free(lines), free(words);
+}
+
+/* At every step what is drawn, what is said and what the loads are agree; whatever the order, as many are dropped. */
+static void figure_walk(void)
+{
+    extern const struct figure_live live5[];
+    struct random r = check_random();
+    check_figure(live5, "walk", 4, 300);
+    for (int round = 0; round < 100; round++) {
+        double factor = (double)(1 + random_below(&r, 8)) / 4, hot = (double)(25 + 5 * random_below(&r, 10));
+        size_t slots = capacity_slots(factor, 12, 2, 4), finally[ORDERS], partly = random_below(&r, 25);
+        for (size_t order = 0; order < ORDERS; order++)
+            for (size_t steps = partly; ; steps = 24) {
+                char *lines = figure_lines(live5, "walk %g %g %zu %zu", factor, hot, order, steps);
+                char *words = figure_words(lines), counted[80];
+                size_t kept[4] = {0}, refused[4] = {0}, empty[4] = {0}, waiting = 0, dropped = 0, left = 0;
+                const char *box;
+                for (size_t i = 0; (box = figure_line_of(lines, "box", i)); i++) {
+                    size_t e = (size_t)figure_field(box, 4) - 1;
+                    int tone = (int)figure_field(box, 5);
+                    if (figure_field(box, 1) < 7) waiting += tone == FIGURE_FULL;
+                    else (tone == FIGURE_FULL ? kept : tone == FIGURE_EMPTY ? empty : refused)[e]++;
+                }
+                for (size_t e = 0; e < 4; e++) {
+                    CU_ASSERT_EQUAL(kept[e] + empty[e], slots);
+                    CU_ASSERT(!refused[e] || !empty[e]); /* by loads: n - C or C - n */
+                    dropped += refused[e], left += empty[e];
+                }
+                CU_ASSERT_EQUAL(waiting, 24 - steps);
+                CU_ASSERT_EQUAL(4 * slots - left + dropped, steps);
+                snprintf(counted, sizeof counted, "Of %zu choices %zu dropped; of %zu slots %zu empty.", steps, dropped, 4 * slots, left);
+                CU_ASSERT(strstr(words, counted) != NULL);
+                free(lines), free(words);
+                finally[order] = dropped;
+                if (steps == 24) break;
+            }
+        for (size_t order = 1; order < ORDERS; order++) CU_ASSERT_EQUAL(finally[order], finally[0]);
+    }
+}
+
 SUITE(5) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
+    check_case("the best assignment is the best of all there are", best_assignment); /* assign_best */
+    check_case("the best assignment drops nobody, and no router scores more", contests);
+    check_case("the figure of the walk counts drops and waste as they are", figure_walk);
+    check_case("the figure of the contest says what its placements score", figure_contest);
     check_case("slots are rounded up, exactly", slots);
     check_case("drops and waste, counted two ways", sums);
     check_case("every slot holds one choice", every_slot_once);

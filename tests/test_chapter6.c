@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "check.h"
+#include "charlm.h"
+#include "figures.h"
 #include "lessons.h"
 #include "equations.h"
 #include "naive.h"
@@ -937,9 +939,55 @@ static void gradients(void)
 
 #endif
 
+/* What the figure says of a token's y is what the naive layer makes of the program's batch, and its rows are its own. */
+static void figure_follows(void)
+{
+    extern const struct figure_live live6[];
+    check_figure(live6, "follow", 3, 100);
+    for (int drops = 0; drops < 2; drops++) {
+        struct moe_options o = {32, 16, 4, 2, 0, GATE_RENORM, FFN_GELU, drops, CAPACITY_POSITION, 0, 0, 0, 0};
+        struct random r = random_seeded(1);
+        char text[13];
+        struct charlm model = charlm_trained(1);
+        struct matrix x = matrix_new(12, 32), y = matrix_new(12, 32);
+        struct moe m = moe_new(o, &r);
+        struct moe_work w = moe_work_new(&o, 12);
+        charlm_text(text, 13, 1), charlm_vectors(&model, x, text);
+        moe_forward_naive(&m, y, x, &w);
+        moe_dispatch(&w);
+        for (size_t t = 0; t < 12; t++) {
+            char *lines = figure_lines(live6, "follow %zu %d 4", t, drops), *words = figure_words(lines);
+            const char *at = strstr(words, "y is ") + 5;
+            double gates = 0;
+            for (size_t d = 0; d < 3; d++) {
+                char *end;
+                CU_ASSERT_DOUBLE_EQUAL(strtod(at, &end), (double)matrix_row(y, t)[d], 0.006);
+                at = end + 2;
+            }
+            for (size_t k = 0; k < 2; k++) gates += (double)moe_gate(&w, t, k);
+            if (!drops) CU_ASSERT_DOUBLE_EQUAL(gates, 1, 1e-6);
+            free(lines), free(words);
+            lines = figure_lines(live6, "follow %zu %d 2", t, drops);
+            size_t mine = 0, all = 0;
+            const char *box;
+            for (size_t i = 0; (box = figure_line_of(lines, "box", i)); i++) {
+                if (figure_field(box, 1) != 13) continue; /* the rows in */
+                CU_ASSERT_EQUAL((size_t)figure_field(box, 4) - 1, routes_expert(&w.routes, w.rows.choice[all] / 2, w.rows.choice[all] % 2));
+                CU_ASSERT_EQUAL(figure_field(box, 5) == FIGURE_FULL, w.rows.choice[all] / 2 == t);
+                mine += figure_field(box, 5) == FIGURE_FULL, all++;
+            }
+            CU_ASSERT_EQUAL(all, w.rows.count);
+            CU_ASSERT(drops || mine == 2);
+            free(lines);
+        }
+        charlm_free(&model), matrix_free(&x), matrix_free(&y), moe_free(&m), moe_work_free(&w);
+    }
+}
+
 SUITE(6) {
     check_case("the program keeps its promises", program);
     check_case("the lessons are sound", lessons);
+    check_case("the figure follows a token as the naive layer takes it", figure_follows);
     check_case("the grouped layer is the naive one", naive_and_grouped);
     check_case("a gap is seen where there is one, and so is a NaN", gaps);
     check_case("tokens routed some at a time are routed as the whole is", routed_whole);

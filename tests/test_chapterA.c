@@ -17,10 +17,11 @@
 #include <termios.h>
 #include <unistd.h>
 #include "check.h"
+#include "figures.h"
 #include "path.h"
 #include "progress.h"
 
-extern const struct lesson_table lessons3;
+extern const struct lesson_table lessons1, lessons3, lessons5;
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
@@ -841,6 +842,32 @@ static void nothing_dropped(void)
     remove_folder();
 }
 
+/* The line of a prediction from the book's seed, as this edition writes it. */
+static const char *line_about(const struct lesson *lesson, const char *day, int right)
+{
+    static char line[RECORD_LINE];
+    struct lesson_answer was = lesson_value(0.5), said;
+    if (lesson->kind != LESSON_CONSTANT) { /* which trains */
+        struct lesson_problem problem = lesson_make(lesson, LESSON_BOOK_SEED);
+        was = problem.right;
+        lesson_free(&problem);
+    }
+    said = was;
+    if (!right) said.value[0]++;
+    struct record record = record_of(0, lesson, LESSON_BOOK_SEED, said, was, 0);
+    record_write(line, &record);
+    memcpy(line, day, 10);
+    return line;
+}
+
+static void add_line(const char *line)
+{
+    char command[RECORD_LINE + 100];
+    snprintf(command, sizeof command, "mkdir -p where-tokens-go && echo '%.*s' >>where-tokens-go/predictions",
+             (int)strcspn(line, "\n"), line);
+    in_folder(command);
+}
+
 /* What is not done, then what was wrong, then the rest; each in the book's order. */
 static void what_comes_next(void)
 {
@@ -868,8 +895,8 @@ static void what_comes_next(void)
     got = predict("s\ns\ns\ns\ns\ns\ns\ns\n", "3");
     CU_ASSERT(!strstr(got.out, "Once more") && times(got.out, " minutes, seed ") == lessons3.count);
     check_free(&got);
-    in_folder("{ for i in 1 2 3 4; do echo 2026-05-01T18:00:00Z 1.$i seed 1 number 1 was 1 within 0 hints 0; done; } "
-              ">where-tokens-go/predictions");
+    in_folder("rm where-tokens-go/predictions");
+    for (size_t i = 0; i < lessons1.count; i++) add_line(line_about(&lessons1.rows[i], "2026-05-01", 1));
     got = predict("q\n", "");
     says(&got, "2.1 "); /* not 1.1 each time */
     CU_ASSERT(!strstr(got.out, "1.1 "));
@@ -899,10 +926,10 @@ static void progress_of_a_damaged_file(void)
     in_folder("mkdir where-tokens-go && { "
         "echo 2026-05-01T18:00:00Z 3.1 seed 1 number 0.13 was 0.125 within 0.005 hints 0; "
         "echo not mine; "
-        "echo 2026-05-02T18:00:00Z 3.1 seed 9 number 0.25 was 0.125 within 0.005 hints 0; "
+        "echo 2026-05-02T18:00:00Z 3.1 seed 1 number 0.25 was 0.125 within 0.005 hints 0; "
         "echo; printf '\\033[2Jboo\\n'; "
         "echo 2026-05-03T18:00:00Z 99.1 seed 9 number 1 was 1 within 0 hints 0; "
-        "echo 2026-05-04T18:00:00Z 3.2 seed 9 experts 1,2 was 1,2 within 0 hints 0; "
+        "echo 2026-05-04T18:00:00Z 3.2 seed 1 experts 2,0,3,0,1 was 2,0,3,0,1 within 0 hints 0; "
         "printf '2026-05-04T18:00:00Z 3.2 se'; } >where-tokens-go/predictions");
     got = predict("", "--progress");
     CU_ASSERT(got.status == 0 && !*got.err);
@@ -935,11 +962,71 @@ static void progress_of_a_damaged_file(void)
     remove_folder();
 }
 
+/* A lesson got another number, or other numbers in its question: what was predicted before is not of it. */
+static void lines_from_before(void)
+{
+    const struct lesson *lesson = &lessons5.rows[0];
+    struct lesson_problem problem = lesson_make(lesson, 7);
+    struct record record = record_of(0, lesson, 7, problem.right, problem.right, 0);
+    char line[RECORD_LINE];
+    make_folder();
+    add_line("2026-05-01T18:00:00Z 5.1 seed 7 number 16 was 16 within 0 hints 0");    /* of other numbers */
+    add_line("2026-05-02T18:00:00Z 5.1 seed 7 experts 0,2 was 0,2 within 0 hints 0"); /* of another kind */
+    struct check_output got = predict("", "--progress");
+    says(&got, "5.1    6 min              -        -");
+    says(&got, "Of lessons that ask something else since then: 2 predictions.\n");
+    CU_ASSERT(!strstr(got.out, "lacks"));
+    check_free(&got);
+    got = predict("q\n", "5");
+    CU_ASSERT(!strncmp(got.out, "5.1 ", 4) && strstr(got.out, "seed 1, as on the page")); /* not done, not wrong */
+    check_free(&got);
+    record_write(line, &record); /* of now */
+    add_line(line);
+    got = predict("", "--progress");
+    says(&got, "5.1    6 min done    1 of 1       0%");
+    says(&got, "since then: 2 predictions.\n");
+    check_free(&got);
+    lesson_free(&problem);
+    remove_folder();
+
+    /* What trains is not solved again: it is known by its kind and its tolerance. */
+    struct progress p = {.chapters = (const struct lesson_table *const[]){&lessons1}, .chapters_count = 1};
+    progress_take(&p, 1, "2026-05-01T18:00:00Z 1.2 seed 5 number 0.5 was 0.9 within 0.06 hints 0");
+    progress_take(&p, 2, "2026-05-01T18:00:00Z 1.2 seed 5 number 25600 was 25600 within 0 hints 0");
+    progress_settle(&p);
+    CU_ASSERT(p.count == 2 && p.at[0].lesson == &lessons1.rows[1] && !p.at[1].lesson && p.changed == 1);
+    progress_free(&p);
+}
+
+static int solved;
+static void solve(uint64_t seed, struct lesson_problem *problem)
+{
+    solved++;
+    problem->right = lesson_value((double)seed);
+}
+
+/* A record of any length is settled by a few solutions of each lesson. */
+static void long_records(void)
+{
+    static const struct lesson row = {.id = "1.1", .kind = LESSON_NUMBER, .make = solve};
+    static const struct lesson_table table = {&row, 1};
+    struct progress p = {.chapters = (const struct lesson_table *const[]){&table}, .chapters_count = 1};
+    for (int i = 0; i < 5000; i++)
+        progress_take(&p, 1, i % 3 ? "2026-05-01T18:00:00Z 1.1 seed 7 number 1 was 7 within 0 hints 0"
+                                   : "2026-05-01T18:00:00Z 1.1 seed 7 number 1 was 8 within 0 hints 0");
+    progress_settle(&p);
+    CU_ASSERT(solved == PROGRESS_SOLVED && p.count == 5000);
+    for (int i = 0; i < PROGRESS_SOLVED; i++)
+        CU_ASSERT_EQUAL(p.at[4999 - i].lesson == &row, (4999 - i) % 3 != 0);
+    CU_ASSERT(p.at[0].lesson == p.at[5000 - PROGRESS_SOLVED].lesson);
+    progress_free(&p);
+}
+
 /* One wild guess is no reason for 1e+05%. */
 static void progress_in_plain_numbers(void)
 {
     make_folder();
-    in_folder("mkdir where-tokens-go && echo 2026-05-01T18:00:00Z 3.1 seed 1 number 125 was 0.125 within 0 hints 0 "
+    in_folder("mkdir where-tokens-go && echo 2026-05-01T18:00:00Z 3.1 seed 1 number 125 was 0.125 within 0.005 hints 0 "
               ">where-tokens-go/predictions");
     struct check_output got = predict("", "--progress");
     says(&got, "0 of 1 right (0%), median over 999% off");
@@ -1166,6 +1253,9 @@ static void days(void)
                 snprintf(day, sizeof day, "%04d-%02d-%02d", year, month, date);
                 CU_ASSERT(path_day(day) == last + 1);
                 last = path_day(day);
+                char back[PATH_DATE];
+                path_date(last, back);
+                CU_ASSERT_STRING_EQUAL(back, day);
             }
         }
     }
@@ -1175,10 +1265,9 @@ static void days(void)
 }
 
 /* Two chapters of lessons, on paths in an order of their own. */
-static const struct lesson chapter1_rows[] = {
-    {.id = "1.1", .paths = "1.1.1 2.1.2"}, {.id = "1.2", .paths = "1.2.1"}, {.id = "1.3", .paths = "1.1.2"}};
-static const struct lesson chapter2_rows[] = {
-    {.id = "2.1", .paths = "2.1.1"}, {.id = "2.2", .paths = "1.1.2"}, {.id = "2.3", .paths = ""}};
+#define ROW(number, where) {.id = number, .paths = where, .title = "a claim", .kind = LESSON_CONSTANT}
+static const struct lesson chapter1_rows[] = {ROW("1.1", "1.1.1 2.1.2"), ROW("1.2", "1.2.1"), ROW("1.3", "1.1.2")};
+static const struct lesson chapter2_rows[] = {ROW("2.1", "2.1.1"), ROW("2.2", "1.1.2"), ROW("2.3", "")};
 static const struct lesson_table chapter1_table = {chapter1_rows, 3}, chapter2_table = {chapter2_rows, 3};
 static const struct lesson_table *const both_tables[] = {&chapter1_table, &chapter2_table};
 
@@ -1199,6 +1288,7 @@ static void did(struct progress *p, const char *id, const char *day, int right)
     char line[200];
     snprintf(line, sizeof line, "%sT10:00:00Z %s seed 1 number 1 was %d within 0 hints 0", day, id, right ? 1 : 2);
     progress_take(p, p->count + 1, line);
+    progress_settle(p);
     CU_ASSERT_EQUAL(p->strangers, 0);
 }
 
@@ -1216,15 +1306,15 @@ static int planned(const struct path_plan *plan, const char *ids)
 
 static struct path_plan plan_on(const struct progress *p, const char *day)
 {
-    return path_plan(1, both_tables, 2, p, path_day(day));
+    return path_plan(1, p, path_day(day));
 }
 
 static void what_a_day_brings(void)
 {
-    struct progress p = {0};
+    struct progress p = {.chapters = both_tables, .chapters_count = 2};
     struct path_plan plan = plan_on(&p, "2026-05-01");
     CU_ASSERT(planned(&plan, "| 1.1 ") && plan.steps == 3 && plan.done == 0);
-    CU_ASSERT_EQUAL(path_due(&p, "1.1"), -1);
+    CU_ASSERT_EQUAL(path_due(&p, &chapter1_rows[0]), -1);
     did(&p, "1.1", "2026-05-01", 0);
     plan = plan_on(&p, "2026-05-01"); /* wrong: not again on the same day */
     CU_ASSERT(planned(&plan, "| 1.3 2.2 ") && plan.done == 1);
@@ -1246,12 +1336,101 @@ static void what_a_day_brings(void)
     progress_free(&p);
 }
 
+/* Whatever was done, and whenever: what comes back is due, three at most, and never drills a chapter. */
+static void reviews_mix(void)
+{
+    static const struct lesson *const all[] = {&chapter1_rows[0], &chapter1_rows[1], &chapter1_rows[2],
+                                               &chapter2_rows[0], &chapter2_rows[1], &chapter2_rows[2]};
+    struct random random = check_random();
+    for (int round = 0; round < 300; round++) {
+        struct progress p = {.chapters = both_tables, .chapters_count = 2};
+        for (uint64_t n = random_below(&random, 12); n; n--) {
+            char day[PATH_DATE];
+            path_date(20500 + (long)random_below(&random, 20), day);
+            did(&p, all[random_below(&random, 6)]->id, day, (int)random_below(&random, 2));
+        }
+        long day = 20500 + (long)random_below(&random, 30), oldest = day + 1;
+        struct path_plan plan = path_plan(1, &p, day);
+        CU_ASSERT(plan.reviews <= PATH_REVIEWS);
+        for (size_t i = 0; i < plan.reviews; i++) {
+            const struct progress_entry *last = progress_last(&p, plan.at[i]);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(last);
+            CU_ASSERT(path_day(last->record.time) + (last->right ? 7 : 1) <= day);
+            CU_ASSERT(!i || *plan.at[i]->id != *plan.at[i - 1]->id);
+        }
+        size_t due = 0;
+        for (size_t i = 0; i < 6; i++) {
+            long when = path_due(&p, all[i]);
+            if (when < 0 || when > day) continue;
+            due++;
+            if (when < oldest) oldest = when;
+        }
+        CU_ASSERT_EQUAL(plan.reviews > 0, due > 0); /* and the longest overdue is the first */
+        if (due) CU_ASSERT_EQUAL(path_due(&p, plan.at[0]), oldest);
+        progress_free(&p);
+    }
+}
+
+static int stands(const struct progress *p, const struct lesson *lesson, const char *day, const char *words)
+{
+    char *text;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    path_state(out, p, lesson, path_day(day));
+    fclose(out);
+    int same = !strcmp(text, words);
+    if (!same) printf("\n    it says '%s', not '%s'", text, words);
+    return free(text), same;
+}
+
+static void how_a_lesson_stands(void)
+{
+    struct progress p = {.chapters = both_tables, .chapters_count = 2};
+    const struct lesson *lesson = &chapter1_rows[0];
+    CU_ASSERT(stands(&p, lesson, "2026-05-01", "not done yet"));
+    did(&p, "1.1", "2026-05-01", 0);
+    CU_ASSERT(stands(&p, lesson, "2026-05-01", "not right, 50% off; again on 2026-05-02"));
+    CU_ASSERT(stands(&p, lesson, "2026-05-02", "not right, 50% off; due today"));
+    CU_ASSERT(stands(&p, lesson, "2026-06-02", "not right, 50% off; due since 2026-05-02"));
+    did(&p, "1.1", "2026-05-28", 1);
+    CU_ASSERT(stands(&p, lesson, "2026-05-28", "right, 0% off; 1 of 2 right; again on 2026-06-04"));
+    CU_ASSERT(stands(&p, &chapter1_rows[1], "2026-05-28", "not done yet"));
+    progress_free(&p);
+}
+
+/* A path is laid out in fourteen steps, and says so as long as some are missing. */
+static void missing_steps(void)
+{
+    static struct lesson rows[PATH_STEPS];
+    static char places[PATH_STEPS][16];
+    static const struct lesson_table table = {rows, PATH_STEPS};
+    static const struct lesson_table *const tables[] = {&table};
+    for (size_t steps = PATH_STEPS - 1; steps <= PATH_STEPS; steps++) {
+        for (size_t i = 0; i < PATH_STEPS; i++) {
+            snprintf(places[i], sizeof places[i], "1.1.%zu", i < steps ? i : 0);
+            rows[i] = (struct lesson)ROW("1.1", places[i]);
+        }
+        struct progress p = {.chapters = tables, .chapters_count = 1};
+        char *text, start[60];
+        size_t length;
+        struct terminal to = {open_memstream(&text, &length), 72, 0, 0};
+        path_print(&to, 1, &p, 0);
+        fclose(to.out);
+        snprintf(start, sizeof start, "Path 1: 0 of %zu steps are done.\n", steps);
+        CU_ASSERT(!strncmp(text, start, strlen(start)));
+        CU_ASSERT_EQUAL(strstr(text, "It is laid out in 14 steps; those that are missing belong to chapters to\ncome.\n") != NULL,
+                        steps < PATH_STEPS);
+        free(text);
+    }
+}
+
 static void today(void)
 {
     make_folder();
     struct check_output got = predict("q\n", "--today");
     says(&got, "Path 1: 0 of ");
-    says(&got, "Next:");
+    says(&got, "  1.1    6 min  not done yet\n  1.2    6 min  not done yet\n  2.3 ");
+    says(&got, "Next:\n  1.1 A dense FFN");
     CU_ASSERT(got.status == 0 && !strstr(got.out, "Due again"));
     check_free(&got);
     in_folder("mkdir -p where-tokens-go && { echo 2026-05-01T18:00:00Z 2.6 seed 1 choice 1 was 2 within 0 hints 0; } >where-tokens-go/predictions");
@@ -1264,7 +1443,51 @@ static void today(void)
     check_free(&got);
 }
 
+/* A figure of one handle, which tells the value that it got. */
+static void one_handle(struct figure *f)
+{
+    double v = figure_range(f, "handle", "%.2f", -1, 2, 0.25, 0.5);
+    size_t c = figure_choice(f, "choice", (const char *const[]){"a", "b", "c", NULL}, 1);
+    size_t s = figure_steps(f, "steps", 7, 3), n = figure_again(f, "again");
+    figure_height(f, 10);
+    figure_text(f, 1, 1, FIGURE_LEFT, "text");
+    figure_say(f, "%g %zu %zu %zu", v, c, s, n);
+}
+
+static void handles(void)
+{
+    static const struct figure_live live[] = {{"one", one_handle}, {0}};
+    static const struct { const char *line, *said; } rows[] = {
+        {"one", "0.5 1 3 0"}, {"one ", "0.5 1 3 0"}, {"one 1", "1 1 3 0"}, {"one 1.1 0 1 2", "1 0 1 2"},
+        {"one -9 -9 -9 -9", "-1 0 0 0"}, {"one 9 9 9 9999999", "2 2 7 999999"}, {"one nan inf -inf x", "0.5 2 0 0"},
+        {"one x 2", "0.5 2 3 0"}, {"one 1x 2", "0.5 2 3 0"}, {"one  1   2  ", "1 2 3 0"}, {"one 0.37 1.4 2.6 0.4", "0.25 1 3 0"},
+        {"one -0.1 0 0 0", "0 0 0 0"}, {"one 1,5 2", "0.5 2 3 0"}, {"one 1\n2", "1 2 3 0"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *lines = figure_lines(live, "%s", rows[i].line);
+        CU_ASSERT(figure_text_is(figure_line_of(lines, "say", 0), 0, rows[i].said));
+        free(lines);
+    }
+    check_figure(live, "one", 4, 500);
+    const struct figure_live *const tables[] = {live, NULL};
+    CU_ASSERT(!figure_show(stdout, tables, "on") && !figure_show(stdout, tables, "ones") && !figure_show(stdout, tables, ""));
+}
+
+/* build/live takes its line as arguments, or many on stdin. */
+static void live_program(void)
+{
+    struct check_output all = check_run("printf 'token\\ntoken 1 2\\n' | " CHECK_BUILD "/live");
+    struct check_output one = check_run(CHECK_BUILD "/live token"), two = check_run(CHECK_BUILD "/live token 1 2");
+    struct check_output none = check_run(CHECK_BUILD "/live nothing 1");
+    size_t length = strlen(one.out);
+    CU_ASSERT(!all.status && !one.status && !two.status && length > 100);
+    CU_ASSERT(!strncmp(all.out, one.out, length) && !strcmp(all.out + length, two.out));
+    CU_ASSERT(none.status == 2 && !*none.out && strstr(none.err, "no figure \"nothing\"") != NULL);
+    check_free(&all), check_free(&one), check_free(&two), check_free(&none);
+}
+
 SUITE(A) {
+    check_case("a handle has a number that it can have", handles); /* figure_range figure_choice figure_steps figure_show */
+    check_case("a figure moves in a terminal, too", live_program);
     check_case("numbers are read as people write them", numbers_as_written);
     check_case("thousands and products are read", thousands_and_products);
     check_case("percent where they are asked for, and never a share for percent", percent);
@@ -1293,8 +1516,13 @@ SUITE(A) {
     check_case("days are counted over leap years", days);
     check_case("a path has its own order", paths_in_order);
     check_case("wrong comes back the next day, right after a week, mixed over chapters", what_a_day_brings);
+    check_case("what comes back is due, oldest first, and never drills a chapter", reviews_mix);
+    check_case("how a lesson stands is said in words", how_a_lesson_stands);
+    check_case("steps that are still to be written are said to be missing", missing_steps);
     check_case("today is a plan, then its lessons", today);
     check_case("progress counts what it can, names what it cannot", progress_of_a_damaged_file);
+    check_case("a line from before its lesson changed counts for none, and is told", lines_from_before);
+    check_case("long records do not take long", long_records);
     check_case("progress prints plain numbers", progress_in_plain_numbers);
     check_case("a terminal: keys, colors, no second guess", typed_lessons);
     check_case("a terminal: end of input", end_of_input);

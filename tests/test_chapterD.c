@@ -1,12 +1,18 @@
 /* Appendix D: what training stands on. */
 #include <math.h>
 #include <stdlib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "check.h"
+#include "fit.h"
 #include "results.h"
 #include "train.h"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 /* A model of two tensors, and a loss whose least point is known: squared distance to a target. */
 struct bowl { struct matrix a, b, da, db; struct weights list; double noise; };
@@ -147,6 +153,9 @@ static void resumed_is_the_same(void)
         stop_after = 1 + random_below(&dice, 499);
         pid_t child = fork();
         if (!child) {
+#ifdef _OPENMP
+            omp_set_num_threads(1); /* a child has none of its parent's threads */
+#endif
             struct bowl part = bowl_new();
             part.noise = 0.5;
             t = run_of(&part, path, 500), t.hear = stop_here;
@@ -164,6 +173,62 @@ static void resumed_is_the_same(void)
     for (size_t i = 0; i < whole.list.count; i++)
         CU_ASSERT(check_gap(whole.list.at[i].value, last.list.at[i].value) == 0);
     remove_folder(), bowl_free(&whole), bowl_free(&last);
+}
+
+/* A transformer of chapter 7, routed, in training. */
+static void train_fit(struct fit *f, const struct corpus *c, const char *at)
+{
+    struct gpt_options o = {text_symbols(), 16, 2, 1, {.width = 16, .hidden = 16, .experts = 2, .top_k = 1,
+                            .gate = GATE_SOFTMAX, .activation = FFN_GELU, .alpha = 0.01}};
+    *f = fit_new(o, 4, c, 3);
+    struct train t = {.name = "test", .list = &f->list, .gradient = fit_gradient, .context = f, .steps = CHECK_QUICK ? 300 : 900,
+                      .warm = 10, .rate = 1e-2, .clip = 1, .tokens = 64, .path = at, .seed = 5};
+    train_run(&t);
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Killed at any moment, also while it writes, again and again: the same bits at the end. KILLS=100 asks for more. */
+static void killed_is_the_same(void)
+{
+    struct random dice = check_random();
+    struct corpus c = corpus_new(CORPUS_REVERSED);
+    struct fit whole, last;
+    double start = seconds();
+    train_fit(&whole, &c, NULL);
+    double took = seconds() - start;
+    make_folder();
+    int kills = getenv("KILLS") ? atoi(getenv("KILLS")) : 5, killed = 0, anew = 0;
+    for (int i = 0; i < kills; i++) {
+        pid_t child = fork();
+        if (!child) {
+#ifdef _OPENMP
+            omp_set_num_threads(1); /* a child has none of its parent's threads */
+#endif
+            struct fit part;
+            train_fit(&part, &c, path);
+            _exit(0);
+        }
+        double wait = took * random_uniform(&dice) * 0.5;
+        struct timespec nap = {(time_t)wait, (long)(fmod(wait, 1) * 1e9)};
+        nanosleep(&nap, NULL);
+        kill(child, SIGKILL);
+        int status = 0;
+        waitpid(child, &status, 0);
+        if (WIFSIGNALED(status)) killed++;
+        else remove(path), anew++; /* it was done before: another run */
+    }
+    CU_ASSERT(killed > 0);
+    if (getenv("KILLS")) printf("\n    %d killed, %d done before ...", killed, anew);
+    train_fit(&last, &c, path);
+    for (size_t i = 0; i < whole.list.count; i++)
+        CU_ASSERT(check_gap(whole.list.at[i].value, last.list.at[i].value) == 0);
+    remove_folder(), fit_free(&whole), fit_free(&last), corpus_free(&c);
 }
 
 static int read_whole(unsigned char *at, size_t most)
@@ -261,6 +326,7 @@ SUITE(D) {
     check_case("the rate warms up, then follows a cosine", rates);
     check_case("training finds the bottom of a bowl", training_finds_the_bottom);
     check_case("a run that goes on ends with the same bits", resumed_is_the_same);
+    check_case("a transformer's run that is killed does, too", killed_is_the_same);
     check_case("a damaged or foreign checkpoint is refused and changes nothing", damaged_files);
     check_case("means and deviations over seeds; rows that are none", tables);
 }

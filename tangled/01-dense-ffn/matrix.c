@@ -86,6 +86,7 @@ void matrix_add(struct matrix out, struct matrix a, real s,
 {
     matrix_expect(a, out.rows, out.cols, "a");
     matrix_expect(b, out.rows, out.cols, "b");
+    if (fast_add(out, a, s, b)) return;
     for (size_t i = 0; i < out.rows * out.cols; i++)
         out.at[i] = a.at[i] + (real)(s * b.at[i]);
 }
@@ -126,8 +127,8 @@ struct matrix matrix_new(size_t rows, size_t cols)
     struct matrix m = {rows, cols, NULL};
     if (!cols || rows <= most / cols) m.at = zeros(rows * cols);
     if (m.at) return m;
-    stop("no memory for a matrix [%zu, %zu]; make it smaller", rows,
-         cols);
+    give_up("no memory for a matrix [%zu, %zu]; make it smaller",
+            rows, cols);
 }
 
 void matrix_free(struct matrix *matrix)

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "routes.h"
+#include "scores.h"
 #include "softmax.h"
 #include "stop.h"
 
@@ -34,26 +35,23 @@ void routes_select(struct routes *routes, struct matrix logits)
                    matrix_row(logits, t), logits.cols, routes->top_k);
 }
 
-static double score(enum routes_gate gate, real logit)
-{
-    double z = (double)logit;
-    if (gate != GATE_SIGMOID) return z;
-    return fmin(z, 0) - log1p(exp(-fabs(z))); /* log sigma */
-}
-
 static void weigh_row(real *g, const size_t *chosen, size_t top_k,
                       const real *z, size_t experts,
                       enum routes_gate gate)
 {
     double most = -INFINITY, sum = 0;
     for (size_t k = 0; k < top_k; k++)
-        most = fmax(most, score(gate, z[chosen[k]]));
+        most = fmax(most, scores_log(gate, (double)z[chosen[k]]));
     for (size_t i = 0; i < experts; i++)
         if (isnan((double)z[i]) || (double)z[i] == INFINITY) most = NAN;
-    for (size_t k = 0; k < top_k; k++)
-        sum += exp(score(gate, z[chosen[k]]) - most);
-    for (size_t k = 0; k < top_k; k++)
-        g[k] = (real)(exp(score(gate, z[chosen[k]]) - most) / sum);
+    if (gate == GATE_OWN) most -= most; /* 0, or still NaN */
+    for (size_t k = 0; k < top_k; k++) {
+        double s = exp(scores_log(gate, (double)z[chosen[k]]) - most);
+        sum += s, g[k] = (real)s;
+    }
+    for (size_t k = 0; k < top_k && gate != GATE_OWN; k++)
+        g[k] = (real)(exp(scores_log(gate, (double)z[chosen[k]]) - most)
+                      / sum);
 }
 
 void routes_weigh(struct routes *routes, enum routes_gate gate,
@@ -118,14 +116,14 @@ static void weigh_row_backward(real *dz, const struct routes *routes,
 {
     const size_t *chosen = routes->expert + t * routes->top_k;
     const real *g = matrix_row(routes->gate, t);
-    double average = row_dot(g, a, routes->top_k);
+    double average = gate == GATE_OWN ? 0
+                   : row_dot(g, a, routes->top_k);
     for (size_t j = 0; j < routes->experts; j++)
         dz[j] = gate == GATE_SOFTMAX ? (real)(-(double)p[j] * average)
               : 0;
     for (size_t k = 0; k < routes->top_k; k++) {
         double slope = (double)g[k] * ((double)a[k] - average);
-        if (gate == GATE_SIGMOID) /* times 1 - sigma */
-            slope /= 1 + exp((double)z[chosen[k]]);
+        slope *= scores_log_slope(gate, (double)z[chosen[k]]);
         dz[chosen[k]] = (real)slope;
     }
 }
@@ -168,8 +166,7 @@ void routes_free(struct routes *routes)
     matrix_free(&routes->gate);
 }
 
-size_t routes_expert(const struct routes *routes, size_t token,
-                     size_t choice)
+size_t routes_expert(const struct routes *r, size_t t, size_t k)
 {
-    return routes->expert[token * routes->top_k + choice];
+    return r->expert[t * r->top_k + k];
 }

@@ -10,6 +10,8 @@ enum routes_gate {
     GATE_SOFTMAX, /* softmax over E, keep K (Switch, OLMoE) */
     GATE_RENORM,  /* keep K, softmax over them (Mixtral) */
     GATE_SIGMOID, /* keep K sigmoids, over their sum (DeepSeek-V3) */
+    GATE_ROOT,    /* the same of sqrt(softplus) (DeepSeek-V4) */
+    GATE_OWN,     /* keep K sigmoids as they are (Llama 4) */
 };
 
 /* The routing table: expert and gate of each choice, best first. A
@@ -24,9 +26,7 @@ struct routes {
 
 struct routes routes_new(size_t tokens, size_t experts, size_t top_k);
 void routes_free(struct routes *routes);
-size_t routes_expert(const struct routes *routes, size_t token,
-                     size_t choice);
-
+size_t routes_expert(const struct routes *r, size_t t, size_t k);
 /* Write the K largest of each row of logits [T, E], best first; ties
  * go to the lower expert. NaN ranks below every number. */
 void routes_select(struct routes *routes, struct matrix logits);

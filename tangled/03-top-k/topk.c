@@ -8,6 +8,15 @@ void topk_route(struct topk *layer, struct matrix x)
     routes_fill(&layer->routes, layer->gate, layer->p, layer->z);
 }
 
+static void copy_in(struct topk *layer, size_t row, struct matrix x,
+                    size_t t, size_t k)
+{
+    real *to = matrix_row(layer->in, row);
+    row_copy(to, matrix_row(x, t), x.cols);
+    for (size_t d = 0; layer->gate_in && d < x.cols; d++)
+        to[d] *= matrix_row(layer->routes.gate, t)[k];
+}
+
 static size_t gather(struct topk *layer, struct matrix x, size_t expert)
 {
     const struct routes *routes = &layer->routes;
@@ -16,21 +25,31 @@ static size_t gather(struct topk *layer, struct matrix x, size_t expert)
         for (size_t k = 0; k < routes->top_k; k++)
             if (routes_expert(routes, t, k) == expert) {
                 layer->token[rows] = t, layer->choice[rows] = k;
-                row_copy(matrix_row(layer->in, rows++),
-                         matrix_row(x, t), x.cols);
+                copy_in(layer, rows++, x, t, k);
             }
     return rows;
 }
 
-static void run_expert(struct topk *layer, size_t expert, size_t rows)
+static int is_identity(const struct topk *layer, size_t expert)
+{
+    return expert + layer->identities >= layer->routes.experts;
+}
+
+static struct ffn_trace run_expert(struct topk *layer, size_t expert,
+                                   size_t rows)
 {
     struct ffn_trace trace = {matrix_rows(layer->trace.pre, 0, rows),
                               matrix_rows(layer->trace.hidden, 0, rows),
                               matrix_rows(layer->trace.dpre, 0, rows)};
-    ffn_forward(&layer->experts[expert],
-                matrix_rows(layer->out, 0, rows),
-                matrix_rows(layer->in, 0, rows), &trace);
+    struct matrix in = matrix_rows(layer->in, 0, rows);
+    struct matrix out = matrix_rows(layer->out, 0, rows);
+    if (is_identity(layer, expert)) {
+        row_copy(out.at, in.at, rows * in.cols);
+        return trace;
+    }
+    ffn_forward(&layer->experts[expert], out, in, &trace);
     layer->expert_rows += rows;
+    return trace;
 }
 
 static void combine(struct matrix y, const struct topk *layer,
@@ -39,7 +58,8 @@ static void combine(struct matrix y, const struct topk *layer,
     for (size_t r = 0; r < rows; r++) {
         size_t t = layer->token[r];
         real g = matrix_row(layer->routes.gate, t)[layer->choice[r]];
-        row_add(matrix_row(y, t), g, matrix_row(layer->out, r), y.cols);
+        row_add(matrix_row(y, t), layer->gate_in ? 1 : g,
+                matrix_row(layer->out, r), y.cols);
     }
 }
 
@@ -65,18 +85,35 @@ void topk_forward_naive(struct topk *layer, struct matrix y,
                         struct matrix x)
 {
     const struct routes *routes = &layer->routes;
+    size_t n = x.rows * routes->top_k, each = routes->top_k;
     expect_rows(layer, y, x);
     matrix_clear(y);
-    row_copy(layer->in.at, x.at, x.rows * x.cols);
     for (size_t e = 0; e < routes->experts; e++) {
-        run_expert(layer, e, x.rows);
-        for (size_t i = 0; i < x.rows * routes->top_k; i++)
+        row_copy(layer->in.at, x.at, x.rows * x.cols);
+        for (size_t i = 0; layer->gate_in && i < n; i++)
             if (routes->expert[i] == e)
-                row_add(matrix_row(y, i / routes->top_k),
-                        routes->gate.at[i],
-                        matrix_row(layer->out, i / routes->top_k),
-                        y.cols);
+                copy_in(layer, i / each, x, i / each, i % each);
+        run_expert(layer, e, x.rows);
+        for (size_t i = 0; i < n; i++)
+            if (routes->expert[i] == e)
+                row_add(matrix_row(y, i / each),
+                        layer->gate_in ? 1 : routes->gate.at[i],
+                        matrix_row(layer->out, i / each), y.cols);
     }
+}
+
+static void slopes_in(struct topk *layer, size_t e, size_t rows,
+                      struct matrix dy, struct ffn_trace *trace)
+{
+    struct matrix in = matrix_rows(layer->in, 0, rows); /* dy's rows */
+    for (size_t r = 0; r < rows; r++)
+        row_copy(matrix_row(in, r), matrix_row(dy, layer->token[r]),
+                 dy.cols);
+    if (is_identity(layer, e))
+        row_copy(layer->out.at, in.at, rows * in.cols);
+    else
+        ffn_backward_rows(&layer->experts[e],
+                          matrix_rows(layer->out, 0, rows), in, trace);
 }
 
 static void gate_slopes(struct topk *layer, struct matrix dy,
@@ -85,12 +122,13 @@ static void gate_slopes(struct topk *layer, struct matrix dy,
     matrix_clear(layer->dgate);
     for (size_t e = 0; e < layer->routes.experts; e++) {
         size_t rows = gather(layer, x, e);
-        run_expert(layer, e, rows);
+        struct ffn_trace trace = run_expert(layer, e, rows);
+        if (layer->gate_in) slopes_in(layer, e, rows, dy, &trace);
         for (size_t r = 0; r < rows; r++) {
             size_t t = layer->token[r];
+            const real *at = matrix_row(layer->gate_in ? x : dy, t);
             matrix_row(layer->dgate, t)[layer->choice[r]] =
-                (real)row_dot(matrix_row(dy, t),
-                              matrix_row(layer->out, r), x.cols);
+                (real)row_dot(at, matrix_row(layer->out, r), x.cols);
         }
     }
 }

@@ -19,6 +19,8 @@ struct topk {
     size_t *token, *choice;  /* [T]: where one expert's rows are from */
     struct matrix in, out;   /* [T, D]: these rows, and its output */
     struct ffn_trace trace;
+    int gate_in;             /* a gate is its expert's input's factor */
+    size_t identities;       /* the last experts, which return x */
 };
 
 /* An untrained layer and its room; scale is that of router_new. */
@@ -29,8 +31,9 @@ void topk_free(struct topk *layer);
 /* Route x [T, D]: logits, softmax, choices and gates. */
 void topk_route(struct topk *layer, struct matrix x);
 
-/* y [T, D] = sum over each token's choices of gate * expert(x [T, D]).
- * The naive one runs every expert on every token. */
+/* y [T, D] = sum over each token's choices of gate * expert(x [T, D]),
+ * or expert(gate * x). The naive one runs every expert on every token;
+ * identities are no work. */
 void topk_forward(struct topk *layer, struct matrix y, struct matrix x);
 void topk_forward_naive(struct topk *layer, struct matrix y,
                         struct matrix x);

@@ -1,5 +1,6 @@
 #include <math.h>
 #include "balance.h"
+#include "scores.h"
 #include "softmax.h"
 
 static void tally(double *sum, const struct routes *r, size_t choices,
@@ -74,15 +75,16 @@ double balance_loss(const double *f, const double *p, size_t experts)
 
 static double itself(double load) { return load; }
 
-/* sigmoids [T, E]: the logits, if s are sigmoids over their sum */
+/* logits [T, E]: of s, if they are a gate's scores over their sum */
 static void push(struct matrix dlogits, struct matrix s,
-                 const struct matrix *sigmoids, const double *load,
-                 double (*slope)(double), double scale)
+                 const struct matrix *logits, enum routes_gate gate,
+                 const double *load, double (*slope)(double),
+                 double scale)
 {
     matrix_expect(dlogits, s.rows, s.cols, "dlogits [T, E]");
     for (size_t t = 0; t < s.rows; t++) {
         const real *p = matrix_row(s, t);
-        const real *z = sigmoids ? matrix_row(*sigmoids, t) : NULL;
+        const real *z = logits ? matrix_row(*logits, t) : NULL;
         double average = 0;
         for (size_t e = 0; e < s.cols; e++)
             if (p[e] != 0) average += (double)p[e] * slope(load[e]);
@@ -90,7 +92,7 @@ static void push(struct matrix dlogits, struct matrix s,
             if (p[e] != 0)
                 matrix_row(dlogits, t)[e] += (real)(scale * (double)p[e]
                     * (slope(load[e]) - average)
-                    * (z ? 1 / (1 + exp((double)z[e])) : 1));
+                    * (z ? scores_log_slope(gate, (double)z[e]) : 1));
     }
 }
 
@@ -98,7 +100,7 @@ void balance_loss_backward(struct matrix dlogits,
                            struct matrix probabilities, size_t valid,
                            const double *f, double scale)
 {
-    push(dlogits, probabilities, NULL, f, itself,
+    push(dlogits, probabilities, NULL, GATE_SOFTMAX, f, itself,
          mean_of(scale * (double)probabilities.cols, valid));
 }
 
@@ -125,7 +127,8 @@ void balance_entropy_backward(struct matrix dlogits,
                               struct matrix probabilities, size_t valid,
                               const double *p, double scale)
 {
-    push(dlogits, probabilities, NULL, p, log, mean_of(scale, valid));
+    push(dlogits, probabilities, NULL, GATE_SOFTMAX, p, log,
+         mean_of(scale, valid));
 }
 
 void balance_scores(struct matrix s, enum routes_gate gate,
@@ -135,8 +138,7 @@ void balance_scores(struct matrix s, enum routes_gate gate,
     for (size_t i = 0; i < logits.rows * logits.cols; i++) {
         double z = (double)logits.at[i];
         s.at[i] = logits.at[i];
-        if (gate == GATE_SIGMOID && z != INFINITY)
-            s.at[i] = (real)(fmin(z, 0) - log1p(exp(-fabs(z))));
+        if (z != INFINITY) s.at[i] = (real)scores_log(gate, z);
     }
     softmax_rows(s, NULL, s);
 }
@@ -147,7 +149,7 @@ void balance_scores_backward(struct matrix dlogits,
                              const double *f, double scale)
 {
     matrix_expect(logits, s.rows, s.cols, "logits [T, E]");
-    push(dlogits, s, gate == GATE_SIGMOID ? &logits : NULL, f, itself,
+    push(dlogits, s, &logits, gate, f, itself,
          mean_of(scale * (double)s.cols, valid));
 }
 

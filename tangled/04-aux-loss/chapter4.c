@@ -129,17 +129,6 @@ static void print_curves(FILE *out)
     fprintf(out, "\n");
 }
 
-static void print_surface(FILE *out)
-{
-    fprintf(out, "# load of expert 0\tits mean probability\tloss\n");
-    for (size_t i = 0; i < 21 * 21; i++) {
-        f[0] = (double)(i / 21) / 20, f[1] = 1 - f[0];
-        p[0] = (double)(i % 21) / 20, p[1] = 1 - p[0];
-        fprintf(out, "%g\t%g\t%.6g\n%s", f[0], p[0],
-                balance_loss(f, p, 2), i % 21 == 20 ? "\n" : "");
-    }
-}
-
 static void print_push(FILE *out)
 {
     double move[MOST];
@@ -176,10 +165,10 @@ int main(int argc, char **argv)
         {"sim.small", NULL, &runs[1].mean},
         {"sim.large", NULL, &runs[2].mean},
         {"sim.entropy", NULL, &runs[3].mean},
-        {"sim.bias", NULL, &runs[4].mean}, {0}};
+        {"sim.bias", NULL, &runs[4].mean},
+        {"sim.quantile", NULL, &runs[5].mean}, {0}};
     static const struct args_table tables[] = {
-        {"usage", print_curves}, {"surface", print_surface},
-        {"push", print_push}, {0}};
+        {"usage", print_curves}, {"push", print_push}, {0}};
     static const struct program program = {
         .name = "chapter4", .about = "take the auxiliary loss, and "
         "train with and without it", .options = options,

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include "balance.h"
 #include "collapse.h"
+#include "quantile.h"
 #include "router.h"
 #include "softmax.h"
 #include "stop.h"
@@ -115,6 +116,8 @@ static void step(struct mixture *m, const struct charlm *model,
     for (size_t e = 0; e < experts; e++) m->count[e] = 0;
     balance_count(m->count, &m->routes);
     balance_bias_update(m->bias, m->count, experts, o->bias_rate);
+    if (o->quantile && m->options.top_k < experts)
+        quantile_update(m->bias, m->p, m->options.top_k);
     router_backward(&m->router, &m->grad, NULL, m->dz, m->x);
     matrix_add(m->router.w, m->router.w, (real)-RATE, m->grad.w);
 }
@@ -172,7 +175,8 @@ struct collapse_runs collapse_repeat(
 }
 
 const struct collapse_balance collapse_balances[COLLAPSE_BALANCES] = {
-    {"no balancing", 0, 0, 0},
-    {"alpha 0.01", 0.01, 0, 0}, {"alpha 0.1", 0.1, 0, 0},
-    {"entropy 0.1", 0, 0.1, 0}, {"biases", 0, 0, 0.01},
+    {"no balancing", 0, 0, 0, 0},
+    {"alpha 0.01", 0.01, 0, 0, 0}, {"alpha 0.1", 0.1, 0, 0, 0},
+    {"entropy 0.1", 0, 0.1, 0, 0}, {"biases", 0, 0, 0.01, 0},
+    {"quantiles", 0, 0, 0, 1},
 };

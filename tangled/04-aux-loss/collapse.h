@@ -11,9 +11,10 @@ struct collapse_options {
         const char *name;
         double alpha, entropy; /* of the losses on f P and -H(P) */
         double bias_rate;      /* of biases on the scores */
+        int quantile;          /* biases by quantiles instead */
     } balance;
 };
-enum { COLLAPSE_BALANCES = 5 }; /* the first is none */
+enum { COLLAPSE_BALANCES = 6 }; /* the first is none */
 extern const struct collapse_balance
     collapse_balances[COLLAPSE_BALANCES];
 

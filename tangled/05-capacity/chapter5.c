@@ -1,5 +1,6 @@
 /* Chapter 5: slots, drops, and what a capacity factor wastes. */
 #include <math.h>
+#include "contest.h"
 #include "conventions.h"
 #include "hand.h"
 #include "print.h"
@@ -99,10 +100,24 @@ static const struct program_value known[] = {
     {0},
 };
 
+static void print_contest(FILE *out)
+{
+    static const char *const ways[] = {"position", "score", "best"};
+    struct contest c = contest_new(LESSON_BOOK_SEED);
+    char id[40];
+    for (int way = 0; way < CONTEST_WAYS; way++) {
+        snprintf(id, sizeof id, "contest.%s", ways[way]);
+        print_value(out, id, c.by[way].score);
+        snprintf(id, sizeof id, "contest.%s_dropped", ways[way]);
+        print_count(out, id, c.by[way].dropped);
+    }
+}
+
 static void print_values(FILE *out)
 {
     char id[40];
     double n = experts, t = tokens, most = 0;
+    print_contest(out);
     for (const struct convention *c = conventions; c->name; c++) {
         snprintf(id, sizeof id, "capacity.slots_%s", c->name);
         print_count(out, id, c->slots(factor, tokens, top_k, experts));

@@ -1,5 +1,6 @@
 #include <math.h>
 #include "norm.h"
+#include "sweeps.h"
 
 static const double tiny = 1e-5;
 
@@ -7,6 +8,7 @@ static void rows_forward(enum norm_kind kind, struct matrix y,
                          struct matrix x, struct matrix gain,
                          double *scale, double *mean)
 {
+    if (kind == NORM_RMS && sweep_norm(y, x, gain, tiny, scale)) return;
     MATRIX_PARALLEL(static)
     for (size_t t = 0; t < x.rows; t++) {
         const real *row = matrix_row(x, t);
@@ -137,6 +139,8 @@ void norm_backward(enum norm_kind kind, struct matrix dx,
                    struct matrix x, struct matrix gain,
                    const double *scale, const double *mean)
 {
+    if (kind == NORM_RMS && sweep_norm_back(dx, dgain, dy, x, gain,
+                                            scale)) return;
     matrix_clear(dgain);
     for (size_t t = 0; t < x.rows; t++)
         for (size_t d = 0; d < x.cols; d++) {

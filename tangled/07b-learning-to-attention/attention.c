@@ -1,5 +1,6 @@
 #include <math.h>
 #include "attention.h"
+#include "heads.h"
 #include "stop.h"
 
 struct head { const real *q, *k, *v; size_t step, size; };
@@ -42,8 +43,10 @@ void attention_forward(const struct attention *a, struct matrix y,
 {
     size_t size = x.cols / a->heads, windows = x.rows / w->window;
     matmul(w->qkv, x, a->qkv);
+    size_t pairs = heads_forward(w->share, w->mixed, w->qkv) ? 0
+                 : windows * a->heads;
     MATRIX_PARALLEL(static)
-    for (size_t i = 0; i < windows * a->heads; i++) {
+    for (size_t i = 0; i < pairs; i++) {
         size_t first = i / a->heads * w->window, head = i % a->heads;
         look(matrix_rows(w->share, i * w->window, w->window), w->mixed,
              first, head * size, head_of(w->qkv, first, head, size));
@@ -83,9 +86,11 @@ void attention_backward(const struct attention *a,
     size_t size = x.cols / a->heads, windows = x.rows / w->window;
     matmul_tn(grad->out, w->mixed, dy);
     matmul_nt(w->dmixed, dy, a->out);
-    matrix_clear(w->dqkv);
+    size_t pairs = heads_backward(w->dqkv, w->dmixed, w->share, w->qkv)
+                 ? 0 : windows * a->heads;
+    if (pairs) matrix_clear(w->dqkv);
     MATRIX_PARALLEL(static)
-    for (size_t i = 0; i < windows * a->heads; i++) {
+    for (size_t i = 0; i < pairs; i++) {
         size_t first = i / a->heads * w->window, head = i % a->heads;
         real *dq = matrix_row(w->dqkv, first) + head * size;
         look_back(matrix_rows(w->share, i * w->window, w->window),

@@ -30,6 +30,7 @@ static void embed(const struct gpt *g, struct matrix x,
                   const size_t *symbol)
 {
     size_t window = g->options.window;
+    MATRIX_PARALLEL(static)
     for (size_t t = 0; t < x.rows; t++) {
         size_t place = t % window;
         size_t column = column_of(symbol + t - place, place);

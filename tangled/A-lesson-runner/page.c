@@ -1,8 +1,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
+#include "figure.h"
 #include "page.h"
-#include "progress.h"
+#include "path.h"
 #include "stop.h"
 
 /* the book's tables */
@@ -146,12 +147,78 @@ const char *page_import(void)
     return end(import.out);
 }
 
+static struct progress read_past(void)
+{
+    struct progress past = {.chapters = chapters,
+                            .chapters_count = CHAPTERS};
+    each_line(&past, progress_take);
+    progress_settle(&past);
+    return past;
+}
+
 const char *page_progress(size_t columns)
 {
-    struct progress past = {0};
-    each_line(&past, progress_take);
+    struct progress past = read_past();
     struct terminal to = {begin(), columns, 0, 1};
-    progress_print(&to, &past, chapters, CHAPTERS);
+    progress_print(&to, &past);
     progress_free(&past);
     return end(to.out);
+}
+
+const char *page_today(int path, long day, size_t columns)
+{
+    struct progress past = read_past();
+    struct terminal to = {begin(), columns, 0, 1};
+    path_print(&to, path, &past, day);
+    progress_free(&past);
+    return end(to.out);
+}
+
+const char *page_plan(int path, long day)
+{
+    struct progress past = read_past();
+    struct path_plan plan = path_plan(path, &past, day);
+    FILE *out = begin();
+    fprintf(out, "done\t%zu\t%zu\n", plan.done, plan.steps);
+    for (size_t i = 0; i < plan.count; i++)
+        fprintf(out, "%s\t%s\n",
+                i < plan.reviews ? "review" : "next", plan.at[i]->id);
+    progress_free(&past);
+    return end(out);
+}
+
+const char *page_states(long day)
+{
+    struct progress past = read_past();
+    FILE *out = begin();
+    for (size_t n = 0; n < page_lessons(); n++) {
+        const struct lesson *lesson = lesson_at(n);
+        const struct progress_entry *last = progress_last(&past,
+                                                          lesson);
+        fprintf(out, "%s\t%s\t%s\t", lesson->id, !last ? ""
+                : path_due(&past, lesson) <= day ? "due" : "done",
+                !last ? "" : last->right ? "right" : "wrong");
+        path_state(out, &past, lesson, day);
+        fputc('\n', out);
+    }
+    progress_free(&past);
+    return end(out);
+}
+
+/* the book's figures */
+#define LIVE(n) extern const struct figure_live live##n[];
+#include "live.inc"
+#undef LIVE
+
+#define LIVE(n) live##n,
+static const struct figure_live *const figures[] = {
+#include "live.inc"
+    NULL};
+
+const char *page_live(void)
+{
+    FILE *out = begin();
+    if (!figure_show(out, figures, input))
+        stop("the book has no figure \"%.20s\"", input);
+    return end(out);
 }

@@ -25,4 +25,15 @@ int page_passes(size_t lesson);
  * what is to say about the other lines; what make progress prints. */
 const char *page_import(void);
 const char *page_progress(size_t columns);
+
+/* The input as a figure's name and its handles' numbers: the figure. */
+const char *page_live(void);
+/* The same input on a day, in days since 1970: what make today prints;
+ * its plan, in fields: "done", steps done, steps, and then a line for
+ * each lesson, "review" or "next", its id; and a line for each lesson
+ * of the book, in fields: its id; "", "done" or "due"; "", "right" or
+ * "wrong"; how it stands, in words. */
+const char *page_today(int path, long day, size_t columns);
+const char *page_plan(int path, long day);
+const char *page_states(long day);
 #endif

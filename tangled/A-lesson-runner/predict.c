@@ -26,7 +26,8 @@ enum { CHAPTERS = sizeof chapters / sizeof *chapters };
 
 static struct terminal to;
 static struct record_file file;
-static struct progress past;
+static struct progress past = {.chapters = chapters,
+                               .chapters_count = CHAPTERS};
 static struct random dice;
 static size_t predictions, lost, seed, plain, only_progress, only_today,
     way = 1;
@@ -168,7 +169,7 @@ static uint64_t another_seed(uint64_t last)
 static uint64_t first_seed(const struct lesson *lesson)
 {
     if (seed) return seed;
-    return progress_last(&past, lesson->id)
+    return progress_last(&past, lesson)
         ? another_seed(LESSON_BOOK_SEED) : LESSON_BOOK_SEED;
 }
 static enum lesson_heard pose(const struct lesson *lesson,
@@ -243,8 +244,7 @@ static int is_wanted(const struct lesson *lesson)
 
 static int state_of(const struct lesson *lesson)
 {
-    const struct progress_entry *last =
-        progress_last(&past, lesson->id);
+    const struct progress_entry *last = progress_last(&past, lesson);
     return !last ? NOT_DONE : last->right ? RIGHT : WRONG;
 }
 
@@ -266,40 +266,19 @@ static int teach_wanted(void)
             }
     return taught > 0;
 }
-static void say_planned(const struct path_plan *plan, size_t from,
-                        size_t end, int *minutes)
-{
-    for (size_t i = from; i < end; i++) {
-        *minutes += plan->at[i]->minutes;
-        terminal_say(&to, 2, "%s  %s (%d minutes)", plan->at[i]->id,
-                     plan->at[i]->title, plan->at[i]->minutes);
-    }
-}
-
 static void teach_today(void)
 {
     long day = (long)(time(NULL) / 86400);
-    struct path_plan plan = path_plan((int)way, chapters, CHAPTERS,
-                                      &past, day);
-    int minutes = 0;
+    struct path_plan plan = path_plan((int)way, &past, day);
     measure_window(72);
-    terminal_say(&to, 0, "Path %zu: %zu of %zu steps are done.", way,
-                 plan.done, plan.steps);
-    if (plan.reviews) printf("Due again:\n");
-    say_planned(&plan, 0, plan.reviews, &minutes);
-    if (plan.count > plan.reviews) printf("Next:\n");
-    say_planned(&plan, plan.reviews, plan.count, &minutes);
-    if (plan.count) printf("%d minutes in all.\n\n", minutes);
-    else printf("Nothing is due today.\n");
-    if (plan.done == plan.steps)
-        printf("This path is done. The other one: make today "
-               "ARGS=\"--path %zu\"\n", PATH_PATHS + 1 - way);
+    path_print(&to, (int)way, &past, day);
+    printf("\n");
     for (size_t i = 0; i < plan.count && teach(plan.at[i]); i++) { }
 }
 static int show_progress(int error)
 {
     measure_window(80);
-    progress_print(&to, &past, chapters, CHAPTERS);
+    progress_print(&to, &past);
     if (!past.count) printf("No predictions yet. Type: make predict\n");
     if (past.count || past.strangers)
         printf("%s %s\n", past.count ? "They are in"
@@ -359,6 +338,7 @@ int main(int argc, char **argv)
     int error = *file.path ? record_each(&file, &past, progress_take)
                            : ENOENT;
     if (*file.path && error == ENOENT) error = 0;
+    progress_settle(&past);
     if (only_progress) return show_progress(error);
     if (only_today && wanted)
         args_reject(&args, wanted, "build/predict --today", "does not "

@@ -33,11 +33,10 @@ static void numbered_free(struct numbered *all)
 
 static void keep(struct progress_entry *entry, const struct record *r)
 {
-    strcpy(entry->id, r->id);
-    memcpy(entry->day, r->time, 10);
-    entry->day[10] = '\0';
+    entry->record = *r;
     entry->right = lesson_passes(r->tolerance, r->right, r->said);
     entry->error = lesson_error(r->kind, r->right, r->said);
+    entry->lesson = NULL;
 }
 static void keep_strange(struct progress *p, size_t number,
                          const char *line)
@@ -62,14 +61,45 @@ void progress_take(void *progress, size_t number, const char *line)
     make_room(p);
     keep(&p->at[p->count++], &record);
 }
-static size_t number_of(const char *id,
-                        const struct lesson_table *const *chapters,
-                        size_t count)
+static int still_asks(const struct lesson *lesson,
+                      const struct record *r)
+{
+    if (strcmp(lesson_kinds[lesson->kind], lesson_kinds[r->kind]))
+        return 0;
+    if (lesson->kind == LESSON_CONSTANT)
+        return lesson->tolerance == r->tolerance;
+    struct lesson_problem now = lesson_make(lesson, r->seed);
+    int same = lesson_passes(lesson->tolerance, now.right, r->right);
+    lesson_free(&now);
+    return same;
+}
+static void settle(struct progress *p, const struct lesson *lesson)
+{
+    int same = 0, solved = 0;
+    for (size_t i = p->count; i > 0; i--) {
+        struct progress_entry *entry = &p->at[i - 1];
+        if (strcmp(entry->record.id, lesson->id)) continue;
+        if (solved++ < PROGRESS_SOLVED)
+            same = still_asks(lesson, &entry->record);
+        if (same) entry->lesson = lesson;
+        else p->changed++;
+    }
+}
+
+void progress_settle(struct progress *p)
+{
+    p->changed = 0;
+    for (size_t c = 0; c < p->chapters_count; c++)
+        for (size_t i = 0; i < p->chapters[c]->count; i++)
+            settle(p, &p->chapters[c]->rows[i]);
+}
+static size_t number_of(const struct progress *p,
+                        const struct lesson *lesson)
 {
     size_t number = 0;
-    for (size_t c = 0; c < count; c++)
-        for (size_t i = 0; i < chapters[c]->count; i++, number++)
-            if (!strcmp(chapters[c]->rows[i].id, id)) return number;
+    for (size_t c = 0; c < p->chapters_count; c++)
+        for (size_t i = 0; i < p->chapters[c]->count; i++, number++)
+            if (&p->chapters[c]->rows[i] == lesson) return number;
     return number;
 }
 static int by_size(const void *a, const void *b)
@@ -98,23 +128,24 @@ static struct tally tally(const struct numbered *all, size_t from,
     t.median = median(all->errors, t.said);
     return t;
 }
-enum { ROW = 38, OFF = 24 }; /* columns before the title */
-
-static const char *off(char text[OFF], double error)
+const char *progress_off(char text[PROGRESS_OFF], double error)
 {
-    if (error < 9.995) snprintf(text, OFF, "%.3g%%", 100 * error);
+    if (error < 9.995)
+        snprintf(text, PROGRESS_OFF, "%.3g%%", 100 * error);
     else strcpy(text, "over 999%");
     return text;
 }
 
+enum { ROW = 38 }; /* columns before the title */
+
 static void print_row(const struct terminal *to,
                       const struct lesson *lesson, struct tally t)
 {
-    char right[48] = "-", far[OFF] = "-";
+    char right[48] = "-", far[PROGRESS_OFF] = "-";
     size_t room = to->columns > ROW + 3 ? to->columns - ROW : 0;
     if (t.said) {
         snprintf(right, sizeof right, "%zu of %zu", t.right, t.said);
-        off(far, t.median);
+        progress_off(far, t.median);
     }
     fprintf(to->out, "%-5s %2d min %4s %9s %8s  ", lesson->id,
             lesson->minutes, t.said ? "done" : "", right, far);
@@ -137,13 +168,13 @@ static void print_chapter(const struct terminal *to,
         if (t.said) minutes += l->minutes;
     }
     struct tally t = tally(all, first, first + chapter->count);
-    char far[OFF];
+    char far[PROGRESS_OFF];
     fprintf(to->out, "      %zu of %zu done, %d of %d min", done,
             chapter->count, minutes, most);
     if (t.said)
         fprintf(to->out, "; %zu of %zu right (%.0f%%), median %s off",
                 t.right, t.said, 100 * (double)t.right
-                / (double)t.said, off(far, t.median));
+                / (double)t.said, progress_off(far, t.median));
     fprintf(to->out, "\n\n");
 }
 enum { BAR = 30 };
@@ -169,8 +200,8 @@ static void print_over_time(const struct terminal *to,
         for (size_t i = from; i < end; i++)
             right += (size_t)p->at[i].right;
         double share = (double)right / (double)(end - from);
-        fprintf(to->out, "%s %5zu-%-5zu ", p->at[from].day, from + 1,
-                end);
+        fprintf(to->out, "%.10s %5zu-%-5zu ", p->at[from].record.time,
+                from + 1, end);
         draw_bar(to, share);
         fprintf(to->out, " %3.0f%%\n", 100 * share);
     }
@@ -186,31 +217,36 @@ void progress_strange(const struct terminal *to,
         fprintf(to->out, "and so are %zu more\n",
                 p->strangers - PROGRESS_SHOWN);
 }
-void progress_print(const struct terminal *to,
-                    const struct progress *p,
-                    const struct lesson_table *const *chapters,
-                    size_t count)
+static void print_apart(const struct terminal *to, const char *what,
+                        size_t count)
+{
+    if (count)
+        fprintf(to->out, "Of %s: %zu prediction%s.\n", what, count,
+                count == 1 ? "" : "s");
+}
+
+void progress_print(const struct terminal *to, const struct progress *p)
 {
     struct numbered all = numbered_new(p);
-    size_t first = 0, unknown;
+    size_t first = 0, c = 0;
     for (size_t i = 0; i < p->count; i++)
-        all.lesson[i] = number_of(p->at[i].id, chapters, count);
+        all.lesson[i] = number_of(p, p->at[i].lesson);
     fprintf(to->out, "lesson              right      off\n");
-    for (size_t c = 0; c < count; first += chapters[c++]->count)
-        print_chapter(to, &all, first, chapters[c]);
+    for (; c < p->chapters_count; first += p->chapters[c++]->count)
+        print_chapter(to, &all, first, p->chapters[c]);
     if (p->count) print_over_time(to, p);
-    unknown = tally(&all, first, first + 1).said;
-    if (unknown)
-        fprintf(to->out, "Of lessons that this book lacks: %zu "
-                "prediction%s.\n", unknown, unknown == 1 ? "" : "s");
+    print_apart(to, "lessons that this book lacks",
+                tally(&all, first, first + 1).said - p->changed);
+    print_apart(to, "lessons that ask something else since then",
+                p->changed);
     progress_strange(to, p);
     numbered_free(&all);
 }
 const struct progress_entry *progress_last(
-    const struct progress *progress, const char *id)
+    const struct progress *progress, const struct lesson *lesson)
 {
     for (size_t i = progress->count; i > 0; i--)
-        if (!strcmp(progress->at[i - 1].id, id))
+        if (progress->at[i - 1].lesson == lesson)
             return &progress->at[i - 1];
     return NULL;
 }

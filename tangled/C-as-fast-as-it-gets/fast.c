@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 #include "fast.h"
+#include "stop.h"
 
 #ifdef MATRIX_ONEDNN
 #ifdef REAL_DOUBLE
@@ -14,11 +15,21 @@ static int library(char ta, char tb, struct matrix out,
 {
     size_t m = out.rows, n = out.cols, k = ta == 'T' ? a.rows : a.cols;
     size_t rows = ta == 'T' ? k : m, width = ta == 'T' ? m : k;
+    size_t pieces = ta == 'T' ? (m + 31) / 32 : 2 * ((m + 767) / 768);
+    size_t right = ta == 'T' ? 1 : a.cols; /* from row to row of out */
     if (rows < 8 || width < 48 || n < 48) return 0;
-    return dnnl_sgemm(ta, tb, (dnnl_dim_t)m, (dnnl_dim_t)n,
-                      (dnnl_dim_t)k, 1, a.at, (dnnl_dim_t)a.cols,
-                      b.at, (dnnl_dim_t)b.cols, 0, out.at,
-                      (dnnl_dim_t)out.cols) == dnnl_success;
+    if (ta != 'T' && m <= 384) pieces = 1;
+    MATRIX_PARALLEL(static)
+    for (size_t i = 0; i < pieces; i++) {
+        size_t first = m * i / pieces, end = m * (i + 1) / pieces;
+        if (dnnl_sgemm(ta, tb, (dnnl_dim_t)(end - first), (dnnl_dim_t)n,
+                (dnnl_dim_t)k, 1, a.at + first * right,
+                (dnnl_dim_t)a.cols, b.at, (dnnl_dim_t)b.cols, 0,
+                matrix_row(out, first), (dnnl_dim_t)n) != dnnl_success)
+            stop("oneDNN could not multiply [%zu, %zu] (try "
+                 "WITHOUT=onednn)", m, n);
+    }
+    return 1;
 }
 #else
 #define library(ta, tb, out, a, b) 0
@@ -48,11 +59,27 @@ static void four_columns(struct matrix out, const real *a, size_t down,
     }
 }
 
+static void one_column(struct matrix out, const real *a, size_t down,
+                       size_t right, struct matrix b)
+{
+    for (size_t done = 0; done < out.rows; done += 8) {
+        size_t i = done + 8 > out.rows ? out.rows - 8 : done;
+        real sum[8] = {0};
+        for (size_t k = 0; k < b.rows; k++)
+            for (size_t r = 0; r < 8; r++)
+                sum[r] += (real)(a[(i + r) * down + k * right]
+                                 * b.at[k]);
+        memcpy(&out.at[i], sum, sizeof sum);
+    }
+}
+
 static int narrow(struct matrix out, const real *a, size_t down,
                   size_t right, struct matrix b)
 {
-    int fits = out.rows >= 8 && (b.cols == 4 || b.cols == 8);
-    for (size_t c = 0; fits && c < b.cols; c += 4)
+    int fits = out.rows >= 8
+            && (b.cols == 1 || b.cols == 4 || b.cols == 8);
+    if (fits && b.cols == 1) one_column(out, a, down, right, b);
+    for (size_t c = 0; fits && c + 4 <= b.cols; c += 4)
         four_columns(out, a, down, right, b, c);
     return fits;
 }
@@ -112,6 +139,20 @@ double fast_dot(const real *a, const real *b, size_t n)
     for (; i < n; i++) sum[i % 8] += (double)a[i] * (double)b[i];
     return ((sum[0] + sum[1]) + (sum[2] + sum[3]))
          + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+}
+
+int fast_add(struct matrix out, struct matrix a, real s,
+             struct matrix b)
+{
+    size_t n = out.cols;
+    if (out.rows < 64 || out.rows * n < 32768) return 0;
+    MATRIX_PARALLEL(static)
+    for (size_t r = 0; r < out.rows; r++) {
+        const real *x = matrix_row(a, r), *y = matrix_row(b, r);
+        real *to = matrix_row(out, r);
+        for (size_t i = 0; i < n; i++) to[i] = x[i] + (real)(s * y[i]);
+    }
+    return 1;
 }
 
 #ifndef REAL_DOUBLE

@@ -12,6 +12,10 @@ int fast_product_tn(struct matrix out, struct matrix a,
 int fast_product_nt(struct matrix out, struct matrix a,
                     struct matrix b);
 
+/* out = a + s b, if that is worth threads. */
+int fast_add(struct matrix out, struct matrix a, real s,
+             struct matrix b);
+
 /* The sum of a[i] b[i] over i in 0..n-1, in double. */
 double fast_dot(const real *a, const real *b, size_t n);
 

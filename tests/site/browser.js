@@ -1,10 +1,11 @@
 // One browser for a test file, and pages from files in it.
+import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import { after, before } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { chromium } from 'playwright-core'
-import { site } from './paths.js'
+import { root, site } from './paths.js'
 
 let browser
 before(async () => {
@@ -27,4 +28,19 @@ export async function open(name, options = {}) {
   const [file, ...hash] = name.split('#')
   await page.goto([pathToFileURL(path.join(site, file)).href, ...hash].join('#'))
   return { page, trouble, close: () => context.close() }
+}
+
+// What axe finds wrong in parts of a page: nothing; and no color that is hard to read, light or dark.
+const axe = fs.readFileSync(path.join(root, 'tests/site/node_modules/axe-core/axe.min.js'), 'utf8')
+export async function accessible(page, include) {
+  if (!await page.evaluate(() => globalThis.axe !== undefined)) await page.evaluate(axe)
+  const look = async (options) => {
+    const found = await page.evaluate(([include, options]) => globalThis.axe.run({ include }, { preload: false, ...options }), [include, options])
+    assert.deepEqual(found.violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' ')), [])
+  }
+  const dark = await page.evaluate(() => matchMedia('(prefers-color-scheme: dark)').matches)
+  await look({})
+  await page.emulateMedia({ colorScheme: dark ? 'light' : 'dark' })
+  await look({ runOnly: ['color-contrast'] })
+  await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light' })
 }

@@ -10,6 +10,8 @@ import { root, site } from './paths.js'
 const pdf = path.join(root, 'book/book.pdf')
 const run = (command, ...args) => execFileSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 })
 const plain = (text) => text.normalize('NFKC').replace(/\s+/g, ' ').replaceAll('’', "'")
+let whole
+const wholeText = () => (whole ??= plain(run('pdftotext', pdf, '-')))
 const titles = fs.readdirSync(path.join(root, 'chapters')).filter((name) => name.endsWith('.nw')).sort()
   .map((name) => fs.readFileSync(path.join(root, 'chapters', name), 'utf8').match(/^# (.*?) *\{#ch:/m)[1])
 
@@ -50,20 +52,20 @@ test('a chunk says on which page it is used', () => {
 })
 
 test('a card has its hints, and its answer at the end of the chapter', () => {
-  const text = plain(run('pdftotext', pdf, '-'))
+  const text = wholeText()
   for (const there of [/PREDICT 3\.1 · \d+ MINUTES.*?Hint 1\. .*?Hint 3\. .*?Answer\. page \d+/, /Answers.*? 3\.1 .*?If you said/])
     assert.match(text, there)
 })
 
 test('the works are listed once, in the bibliography', () => {
-  const text = plain(run('pdftotext', pdf, '-'))
+  const text = wholeText()
   const works = [...fs.readFileSync(path.join(site, 'bibliography.html'), 'utf8').matchAll(/<a href="(https?:[^"]*)"/g)].map((m) => m[1])
   assert.ok(works.length > 10)
   for (const work of works) assert.equal(text.replaceAll(' ', '').split(work.replaceAll('&amp;', '&') + '.').length, 2, work)
 })
 
 test('the text has the values that the pages show', () => {
-  const text = plain(run('pdftotext', pdf, '-'))
+  const text = wholeText()
   let count = 0
   for (const name of fs.readdirSync(site).filter((n) => n.endsWith('.html'))) {
     for (const [, shown] of fs.readFileSync(path.join(site, name), 'utf8')
@@ -73,6 +75,14 @@ test('the text has the values that the pages show', () => {
     }
   }
   assert.ok(count > 0)
+})
+
+test('every figure is there, with its caption: none runs off its page', () => {
+  const text = plain(run('pdftotext', pdf, '-'))
+  const figures = fs.readdirSync(site).filter((name) => name.endsWith('.html')).flatMap((name) =>
+    [...fs.readFileSync(path.join(site, name), 'utf8').matchAll(/<figcaption><span class="label">(Figure [^<]*\.)<\/span>\s*([A-Z][a-z]*)/g)])
+  assert.ok(figures.length > 10)
+  for (const [, label, word] of figures) assert.ok(text.includes(`${label} ${word}`), label)
 })
 
 test('no line runs into the margin, no glyph or reference is missing', () => {

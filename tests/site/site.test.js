@@ -19,7 +19,8 @@ const pageOf = (suite) => suite.replace('test_chapter', 'test-').replace('.c', '
 test('every chapter has its page, and there is nothing else', () => {
   const expected = chapters.map((name) => name.startsWith('00-') ? 'index.html' : name.replace('.nw', '.html'))
   assert.deepEqual(fs.readdirSync(site).filter((name) => !name.endsWith('.woff2')).sort(),
-    [...expected, ...suites.map(pageOf), 'bibliography.html', 'chunks.html', 'identifiers.html', 'terms.html', 'tests.html', 'style.css', 'book.js', 'search.js', 'cards.js', 'lessons.js'].sort())
+    [...expected, ...suites.map(pageOf), 'path.html', 'bibliography.html', 'chunks.html', 'identifiers.html', 'terms.html', 'tests.html', 'style.css', 'book.js', 'search.js',
+      'cards.js', 'lessons.js'].sort())
 })
 
 test('every link and fragment resolves, without a network', () => {
@@ -61,6 +62,13 @@ test('the HTML is valid', () => {
     ...pages.map((name) => path.join(site, name))], { encoding: 'utf8' })
   assert.equal(run.stderr.replaceAll(pathToFileURL(site).href, ''), '')
   assert.equal(run.status, 0)
+})
+
+// The checker knows MathML 3, where a bare number was a factor; browsers know MathML Core.
+test('sizes in formulas have units', () => {
+  const sizes = pages.flatMap((name) => [...html(name).matchAll(/\s(?:min|max)size="([^"]*)"/g)].map((m) => `${name}: ${m[1]}`))
+  assert.ok(sizes.length > 0)
+  assert.deepEqual(sizes.filter((size) => !/\d(%|r?em|px)$/.test(size)), [])
 })
 
 test('ids are unique on each page', () => {
@@ -120,13 +128,15 @@ test('each transcript on a page is what its program prints now', () => {
     }
   }
   assert.ok(count > 0, 'no page shows a transcript')
+  for (const suite of suites.filter((name) => /\d/.test(name))) output('build/chapter' + suite.match(/\d+/)[0])   // `make` has run each
 })
 
 for (const name of pages.filter(unlike)) {
   test(`${name} in a browser, at three widths, light and dark`, async () => {
     const shots = process.env.SHOTS
+    const { page, trouble, close } = await open(name, { viewport: { width: 390, height: 900 } })
     for (const width of [390, 900, 1440]) {
-      const { page, trouble, close } = await open(name, { viewport: { width, height: 900 } })
+      await page.setViewportSize({ width, height: 900 })
       for (const colorScheme of ['light', 'dark']) {
         await page.emulateMedia({ colorScheme })
         const where = `${name} at ${width} px, ${colorScheme}`
@@ -164,7 +174,7 @@ for (const name of pages.filter(unlike)) {
         assert.ok(contrast >= 4.5, `${where}: text has a contrast of ${contrast.toFixed(1)} only`)
         if (shots) await page.screenshot({ path: `${shots}/${name}-${width}-${colorScheme}.png`, fullPage: true })
       }
-      await close()
     }
+    await close()
   })
 }

@@ -30,6 +30,15 @@ function make(...goals) {
   return { status: run.status, out: run.stdout, err: run.stderr }
 }
 
+// Fonts take seconds to compress: those of the whole book will do.
+function fonts() {
+  const from = path.join(root, 'build/html')
+  for (const name of fs.existsSync(from) ? fs.readdirSync(from).filter((name) => name.endsWith('.woff2')) : []) {
+    fs.mkdirSync(file('build/html'), { recursive: true })
+    fs.copyFileSync(path.join(from, name), file('build/html', name))
+  }
+}
+
 function made(...goals) {
   const run = make(...goals)
   assert.equal(run.status, 0, run.err + run.out)
@@ -85,7 +94,11 @@ ${values}
 @
 
 <<lessons${n}.c>>=
-extern int lessons${n};
+struct row { const char *id, *title, *paths; int minutes; const char *question; };
+extern const struct row lessons${n}[1];
+const struct row lessons${n}[] = {
+    {"${n}.1", "Two & two", "1.1.1", 3, "Is 2 < 3?"},
+};
 @
 `
 
@@ -230,6 +243,9 @@ static void through_a_helper(void)
     CU_ASSERT(doubled(many) == 6);
 }
 
+static const int data[2][2] = {{1, 2},
+                               {3, 4}};
+
 static void nothing(void) { }
 
 SUITE(1) {
@@ -251,6 +267,7 @@ before(() => {
     + '@book{ritchie1978, author={Ritchie, Dennis}, title={The C Programming Language}, year={1978}}\n'
     + '@book{lamport1986, author={Lamport, Leslie}, title={LaTeX}, year={1986}}\n')
   write('figures/01-line.gp', '# data: build/chapter1 --data line\nplot data using 1:2 with lines title "line"\n')
+  fonts()
   made('html')
 })
 
@@ -391,6 +408,15 @@ test('a function names the cases that hold it, and they are a page', () => {
   match(page('tests'), /<a href="test-1\.html#case-nothing">nothing<\/a>/)
 })
 
+test('the path has each lesson, its minutes, and the section to read with those that lint counts', () => {
+  const text = page('path')
+  match(text, /<h2 id="path-1">.*\n<p>.*It has 1 step: at one a day, 1 day\.<\/p>\n<ol>/)
+  match(text, /<a href="01-one\.html#lesson-1\.1"[^>]*>1\.1 Two &amp; two<\/a><br \/>\s*3 minutes, 1 of them to read <a href="01-one\.html#sec-here"[^>]*>Section\s1\.1<\/a>, <em>A section<\/em>, first\. <span class="state" data-of="1\.1">/)
+  lacks(text, /path-2|beside-the-paths|2\.1/)
+  match(page('01-one'), /<nav[^]*?<a href="path\.html">The path<\/a>/)
+  match(read('book/html/search.js'), /"path\.html#path-1"/)
+})
+
 test('the bibliography has the works that are cited, and by whom', () => {
   match(page('bibliography'), /id="ref-knuth1984"[^]*Literate Programming[^]*Cited in <a href="01-one\.html"[^>]*>1<\/a>\./)
   lacks(page('bibliography'), /class="cited"/)
@@ -458,6 +484,8 @@ const mistakes = [[
   ['a missing figure', '![A.](01-lime){#fig:x alt="x"}', /there is no figure 01-lime/],
   ['a figure without alternative text', '![A.](01-line){#fig:y}', /needs alt=/],
   ['a chunk that a table swallows', '-------\na   b\n--- ---\nx   y\n\n<<swallowed.c>>=\nint y;\n@\n\n-------', /chunk <<swallowed\.c>> is on no page/, 5],
+], [
+  ['a figure that moves and draws something else', '![A.](01-line){#fig:z .live alt="x"}', /01-line is \.live, .*# data: build\/live line/],
 ], [
   ['an unknown value', '{{one.shore}}', /there is no value one\.shore in `build\/chapter1 --values`; .*one\.share/],
   ['an unknown measurement', '{{measured 01-speed three.time_ms}}', /there is no value three\.time_ms in `book\/measured figures\/data\/01-speed\.tsv`; .*two_threads\.time_ms/],
@@ -545,6 +573,7 @@ test('the PDF stops at a character that its fonts lack', () => {
 test('goals that build the same go one after the other', () => {
   for (let round = 0; round < 2; round++) {
     fs.rmSync(file('build'), { recursive: true })
+    fonts()
     const run = make('-j4', 'html', 'quoted')
     assert.equal(run.status, 0, run.err + run.out)
   }
@@ -583,7 +612,7 @@ test('a chapter that goes takes its page along, and its name from the others', (
   made('html')
   lacks(page('01-one') + page('chunks') + page('identifiers'), /02-two\.html/)
   assert.deepEqual(fs.readdirSync(file('book/html')).filter((name) => !name.endsWith('.woff2')).sort(),
-    ['01-one.html', 'bibliography.html', 'book.js', 'chunks.html', 'identifiers.html', 'search.js', 'style.css',
+    ['01-one.html', 'bibliography.html', 'book.js', 'chunks.html', 'identifiers.html', 'path.html', 'search.js', 'style.css',
       'terms.html', 'test-1.html', 'tests.html'])
   write('chapters/01-one.nw', one)
   write('chapters/02-two.nw', two)
