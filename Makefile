@@ -337,7 +337,7 @@ measure: $(BUILD)/bench $(BUILD)/chapter6
 	@$(BUILD)/chapter6 --version
 	@$< $(TABLE) $(WHAT)
 
-## make measure7: chapter 7's long runs, three seeds of each model (half an hour)
+## make measure7: chapter 7's long runs, three seeds of each model (a quarter of an hour)
 .PHONY: measure7
 rungs7 := uniform unigram counted learned mlp dense moe1 moe2 no-column
 measure7:

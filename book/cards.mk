@@ -14,7 +14,7 @@ wasm_sources = $(filter-out %/predict.c %/live.c %/vectors.c %/args.c %/program.
     $(foreach unit,$(units),$(addprefix $(unit)/,$(call sources,$(unit)))))
 wasm_objects = $(wasm_sources:%.c=$(BUILD)/wasm/%.o)
 # Small, but for what training waits for.
-wasm_fast := %/matrix.o %/ffn.o %/softmax.o %/charlm.o %/weights.o
+wasm_fast := %/matrix.o %/ffn.o %/softmax.o %/mlp.o %/weights.o
 wasm_flags = -std=c11 -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wvla \
     -msimd128 $(if $(filter $(wasm_fast),$1),-O3,-Oz) -MMD -MP -I$(BUILD) -I$(plain) $(call folders,$(units))
 $(wasm_objects): $(BUILD)/wasm/%.o: $(tangled)/%.c book/cards.mk $(BUILD)/settings | $(BUILD)/names.inc $(if $(wildcard data/routers.tsv),$(BUILD)/routers.inc) $(BUILD)/lessons.inc $(BUILD)/live.inc

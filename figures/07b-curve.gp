@@ -9,4 +9,6 @@ set key top right
 plot for [seed = 1:3] runs using ($3 * 2048e-6):(strcol(1) eq "dense" && $2 == seed && strcol(4) eq "sums" ? $5 : NaN) \
          with lines linetype 1 title seed == 1 ? "dense" : "", \
      for [seed = 1:3] runs using ($3 * 2048e-6):(strcol(1) eq "moe1" && $2 == seed && strcol(4) eq "sums" ? $5 : NaN) \
-         with lines linetype 2 dashtype 2 title seed == 1 ? "top-1 of 4 experts" : ""
+         with lines linetype 2 dashtype 2 title seed == 1 ? "top-1 of 4 experts" : "", \
+     for [seed = 1:3] runs using ($3 * 2048e-6):(strcol(1) eq "mlp" && $2 == seed && strcol(4) eq "sums" ? $5 : NaN) \
+         with lines linetype 3 dashtype 3 title seed == 1 ? "MLP" : ""
