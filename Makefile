@@ -358,7 +358,7 @@ measure7:
 
 ## make fuzz: throw odd answers and files at their readers; FUZZ_RUNS=1000 for a taste
 FUZZ_RUNS ?= 5000000
-$(BUILD)/fuzz: tests/fuzz.c $(filter-out %/trained.o %/alltoall.o,$(modules)) $(BUILD)/settings
+$(BUILD)/fuzz: tests/fuzz.c $(filter-out %/trained.o %/live6.o %/alltoall.o,$(modules)) $(BUILD)/settings
 	$(link) -fsanitize=fuzzer $(call folders,$(units)) $< -lm
 .PHONY: fuzz
 fuzz:

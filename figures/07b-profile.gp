@@ -1,12 +1,12 @@
 # Where a training step's time goes: figures/data/07b-profile.tsv, measured once, as its first lines say.
-set style data histograms
-set style histogram clustered gap 1
-set boxwidth 0.9
-set ylabel "share of a step's time, %"
-set yrange [0:*]
-set xrange [-0.7:8.7]
-set key top right
-set xtics noenhanced rotate by -35
+set xlabel "share of a step's time, %"
+set xrange [0:*]
+set yrange [8.6:-0.6]
+set grid noytics xtics linetype 0 linecolor rgb "#888888" linewidth 0.5
+set key bottom right
+set ytics noenhanced scale 0
 profile = "figures/data/07b-profile.tsv"
-plot profile using (100 * $3):xticlabels(1) linetype 1 title "A: D = 64, two blocks", \
-     profile using (100 * $5) linetype 2 title "B: D = 128, four blocks"
+plot profile using (50 * $3):($0 - 0.2):(0):(100 * $3):($0 - 0.38):($0 - 0.02):yticlabels(1) \
+         with boxxyerror linetype 1 title "A", \
+     profile using (50 * $5):($0 + 0.2):(0):(100 * $5):($0 + 0.02):($0 + 0.38) \
+         with boxxyerror linetype 2 title "B"

@@ -61,7 +61,8 @@ void check_free(struct check_output *output);
 /* Chapter N's program: runs, exits 0, says what it takes (--help), and rejects
  * what it cannot use: exit 2, nothing on stdout, and what was wrong, what is
  * allowed and what to try on stderr. That it prints what its page quotes is for
- * `make check-quoted` to say; of the fast build, it is said here. So beyond that it
+ * `make check-quoted` to say; of the fast build, it is said here (not of
+ * chapter 7, whose trained digits are the build's own). So beyond that it
  * runs with `less`, "--steps 20" where it trains for long. */
 void check_program(int chapter, const char *less);
 
