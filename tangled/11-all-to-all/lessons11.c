@@ -63,7 +63,8 @@ static void compare_messages(uint64_t seed, struct lesson_problem *l)
     fprintf(l->given, "4 ranks with an expert each, K = 1, %zu tokens "
             "a rank\non every rank, %zu %% of the tokens choose expert "
             "0,\n%.3g %% each of the others\nequal messages: capacity "
-            "factor %g, so %zu slots\nfor each expert on each rank\n",
+            "factor %g, so %zu slots\nfor each expert on each rank\n"
+            "exact messages: all choices, none dropped\n",
             n, first, rest, cf, slots);
     fprintf(l->way, "exact: 3 ranks send %zu rows each, %zu\n"
             "equal: 3 ranks send %zu slots each, %zu\n"
@@ -109,7 +110,7 @@ static const struct lesson rows[] = {
      {"Its experts' answers to other ranks' tokens leave it, too.",
       "A choice of one of its own experts crosses no wire.",
       "What comes back to it, others send: it sends back what came."}},
-    {"11.2", "Exact messages are not always the smaller ones", "", 8,
+    {"11.2", "A slot is sent whether it is filled or not", "", 8,
      "Through which messages does the rank of expert 0 receive more "
      "rows from the three others in dispatch?", NULL, LESSON_CHOICE, 0,
      {"equal ones, of C slots", "exact ones"},
