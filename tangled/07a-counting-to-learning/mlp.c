@@ -67,8 +67,8 @@ static void block_backward(const struct mlp_block *b,
     struct matrix dpre = w->trace.dpre;
     ffn_backward_pre(&b->ffn, dy, &w->trace);
     ffn_backward_w2(&g->ffn, dy, &w->trace);
-    ffn_backward_w1(&g->ffn, w->x, &w->trace); /* b1's is right */
-    if (b->norm) {
+    ffn_backward_w1(&g->ffn, w->x, &w->trace);
+    if (b->norm) { /* b1 came after it; w1 came before: again */
         norm_backward(b->norm, dpre, g->gain, dpre, w->raw, b->gain,
                       w->scale, w->mean);
         matmul_tn(g->ffn.w1, w->x, dpre);

@@ -58,7 +58,8 @@ static void look_back(struct matrix share, const real *dmixed,
                       size_t width, struct head h, real *dq, real *dk,
                       real *dv)
 {
-    double root = 1 / sqrt((double)h.size), da[1024];
+    double root = 1 / sqrt((double)h.size);
+    double da[1024]; /* attention_work_new allows no longer window */
     for (size_t i = 0; i < share.rows; i++) {
         const real *a = matrix_row(share, i);
         const real *slope = dmixed + i * width;

@@ -16,7 +16,7 @@ struct gpt_work {
     struct block_work *block;
     struct matrix y, last, logits, dx, dy, dread; /* [T, D], [T, V] */
     double *scale, *mean;                         /* [T] */
-    size_t *nothing;                              /* [T] */
+    size_t *shown;                                /* [T] */
 };
 
 static size_t column_of(const size_t *symbol, size_t place)
@@ -151,7 +151,7 @@ size_t gpt_next(const struct gpt *g, struct gpt_work *w,
         while (start < length && symbol[start - 1]) start++;
         if (start == length) start = length - window;
     }
-    size_t used = length - start, *shown = w->nothing;
+    size_t used = length - start, *shown = w->shown;
     for (size_t i = 0; i < window; i++)
         shown[i] = i < used ? symbol[start + i] : 0;
     run(g, w, shown);
@@ -266,7 +266,7 @@ void gpt_work_free(struct gpt_work *w)
     }
     matrix_free(&w->y), matrix_free(&w->last), matrix_free(&w->logits);
     matrix_free(&w->dx), matrix_free(&w->dy), matrix_free(&w->dread);
-    free(w->scale), free(w->mean), free(w->nothing);
+    free(w->scale), free(w->mean), free(w->shown);
     free(w->block), free(w);
 }
 

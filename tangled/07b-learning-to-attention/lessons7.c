@@ -72,6 +72,7 @@ static void which_scale_dies(uint64_t seed, struct lesson_problem *l)
                 i + 1, s, s, 1.4 * s * s, blocks - 1, left[i],
                 dies[i] ? ", dead" : "");
     }
+    fprintf(l->way, "tanh takes the rest: its slope is at most one\n");
 }
 
 static void who_may_look(uint64_t seed, struct lesson_problem *l)
@@ -190,7 +191,7 @@ static const struct lesson lessons[] = {
       "Token i has weights for j <= i only.",
       "The place itself, and all places after it."},
      who_may_look,
-     {"It is looked at by all tokens behind it, too.",
+     {"It is looked at by all tokens after it, too.",
       "Tokens before it cannot look ahead.",
       "Those are the places that it may look at; asked is who may look "
       "at it."}},
@@ -204,8 +205,9 @@ static const struct lesson lessons[] = {
      {"They are equal only at H = 2 D.", "That is attention's share.",
       "The FFN has two matrices of D by H, not one."}},
     {"7.5", "Experts multiply the FFN, not the block", "", 7,
-     "The FFN of a block becomes a layer of E experts of its size. How "
-     "many times as many parameters has the block then?", "times",
+     "The FFN of a block, without a router, becomes a layer of E "
+     "experts of its size. How many times as many parameters has the "
+     "block then?", "times",
      LESSON_NUMBER, 0.2, {0},
      {"Attention stays as it is.",
       "One of the two parts becomes E times as large; the router is "
