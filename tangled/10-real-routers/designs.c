@@ -14,7 +14,8 @@ static double grouped(const struct design *d)
     double kv = d->kv_heads * d->head_width;
     double n = 2 * d->width * (q + kv);
     if (d->attention_bias > 0) n += q + 2 * kv;
-    if (d->attention_bias > 1) n += d->width + d->heads; /* sinks */
+    if (d->attention_bias > 1) /* and a logit a head for "nowhere" */
+        n += d->width + d->heads;
     if (d->qk_norm == 1) n += 2 * d->head_width;
     if (d->qk_norm == 2) n += q + kv;
     return n;
