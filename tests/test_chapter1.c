@@ -172,7 +172,7 @@ static void fast_applies(void)
             struct matrix a = check_matrix(&r, m, 5, 1), b = check_matrix(&r, 5, n, 1);
             struct matrix at = transposed(a), bt = transposed(b), out = matrix_new(m, n);
 #ifdef __GNUC__
-            int narrow = m >= 8 && (n == 4 || n == 8);
+            int narrow = m >= 8 && (n == 1 || n == 4 || n == 8);
 #else
             int narrow = 0;
 #endif

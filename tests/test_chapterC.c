@@ -168,6 +168,7 @@ static void steps(void)
     matrix_free(&x), matrix_free(&y), matrix_free(&g), matrix_free(&h);
 }
 
+#ifdef _OPENMP
 /* Losses, weights and slopes after some steps, to the last bit, whatever the number of threads. */
 static void threads(void)
 {
@@ -188,11 +189,14 @@ static void threads(void)
         free(first);
     }
 }
+#endif
 
 SUITE(C) {
     check_case("heads agree with their definition, forward and backward", heads);
     check_case("the loss agrees with its definition at every size", losses);
     check_case("normalization does, too", norms);
     check_case("a large matrix steps like a small one", steps);
+#ifdef _OPENMP
     check_case("threads change no bit of a run", threads);
+#endif
 }
