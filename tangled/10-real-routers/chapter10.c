@@ -446,6 +446,9 @@ static void print_design(FILE *out, const struct design *d)
     print_value(out, "design.experts_share", n.experts / n.total);
     print_value(out, "design.share", designs_share(d));
     print_value(out, "design.halved", designs_halved(d));
+    print_value(out, "design.wide", d->hidden / d->width);
+    print_value(out, "design.read_16", bytes_read(d, 16) / 2
+                                       / n.total);
 }
 
 static void print_values(FILE *out)

@@ -6,6 +6,106 @@
 #include "designs.h"
 #include "stop.h"
 
+static double given(double cell) { return fmax(cell, 0); }
+
+static double grouped(const struct design *d)
+{
+    double q = d->heads * d->head_width;
+    double kv = d->kv_heads * d->head_width;
+    double n = 2 * d->width * (q + kv);
+    if (d->attention_bias > 0) n += q + 2 * kv;
+    if (d->attention_bias > 1) /* and a logit a head for "nowhere" */
+        n += d->width + d->heads;
+    if (d->qk_norm == 1) n += 2 * d->head_width;
+    if (d->qk_norm == 2) n += q + kv;
+    return n;
+}
+
+static double latent(const struct design *d)
+{
+    double q = d->heads * (d->qk_plain + d->qk_rope);
+    double kv = d->heads * (d->qk_plain + d->v_width);
+    double n = d->q_latent > 0
+        ? d->q_latent * (d->width + 1 + q) : d->width * q;
+    return n + d->width * (d->kv_latent + d->qk_rope)
+         + d->kv_latent * (1 + kv) + d->heads * d->v_width * d->width;
+}
+
+static int is_whole(const struct design *d)
+{
+    int grouped_known = d->heads > 0 && d->kv_heads > 0
+                     && d->head_width > 0;
+    int latent_known = d->heads > 0 && d->kv_latent > 0
+                    && d->qk_plain > 0 && d->v_width > 0;
+    return d->layers > 0 && d->width > 0 && d->experts > 0
+        && d->top_k > 0 && d->hidden > 0 && d->matrices > 0
+        && d->vocabulary > 0 && d->tied >= 0
+        && (!d->dense_layers || d->dense_hidden > 0)
+        && ((!strncmp(d->attention, "gqa", 3) && grouped_known)
+            || (!strncmp(d->attention, "mla", 3) && latent_known));
+}
+
+struct designs_count designs_count(const struct design *d)
+{
+    struct designs_count n = {.whole = is_whole(d)};
+    double twice = strstr(d->attention, "x2") ? 2 : 1;
+    double in = d->latent > 0 ? d->latent : d->width;
+    double ffn = 3 * d->width * given(d->dense_hidden);
+    double all = d->experts + given(d->identities);
+    n.moe_layers = d->moe_layers > 0 ? d->moe_layers
+                 : given(d->layers - given(d->dense_layers));
+    n.expert = d->matrices * in * d->hidden;
+    if (d->expert_bias > 0) n.expert += 2 * d->hidden + d->width;
+    if (in < 0 || d->hidden < 0 || d->matrices < 0) n.expert = 0;
+    n.experts = n.moe_layers * given(d->experts) * n.expert;
+    if (!n.whole) return n;
+    /* count what every token uses */
+    n.shared = n.moe_layers * (3 * d->width * given(d->shared_hidden)
+        + (d->shared_gate > 0 ? d->width : 0));
+    n.routers = n.moe_layers * (d->width * all
+        + all * (given(d->router_bias) + given(d->select_bias)));
+    n.attention = d->layers * twice
+        * (*d->attention == 'g' ? grouped(d) : latent(d));
+    n.dense = twice > 1 ? d->layers * twice * ffn : d->dense_layers * ffn;
+    n.norms = (2 * d->layers * twice + 1) * d->width;
+    n.embedding = d->vocabulary * d->width;
+    n.head = d->tied > 0 ? 0 : n.embedding;
+    double rest = n.shared + n.routers + n.attention + n.dense
+                + n.norms, chosen = n.moe_layers * d->top_k * n.expert;
+    n.total = rest + n.experts + n.embedding + n.head;
+    n.active[0] = rest + chosen + n.embedding + n.head;
+    n.active[1] = rest + chosen + (d->tied > 0 ? n.embedding : n.head);
+    n.active[2] = rest + chosen;
+    return n;
+}
+
+double designs_share(const struct design *d)
+{
+    struct designs_count n = designs_count(d);
+    return n.whole ? n.moe_layers * d->top_k * n.expert / n.active[1]
+                   : 0;
+}
+
+double designs_halved(const struct design *d)
+{
+    return 1 / (1 - designs_share(d) / 2);
+}
+
+double designs_ways(double n, double k)
+{
+    return (lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1))
+         / log(10);
+}
+
+void designs_ways_text(char out[32], double n, double k)
+{
+    double ways = 1;
+    for (double i = 1; i <= k && ways < 1e15; i++)
+        ways = ways * (n - k + i) / i; /* whole after each step */
+    if (ways < 1e15) snprintf(out, 32, "%.0f", ways);
+    else snprintf(out, 32, "10^%.1f", designs_ways(n, k));
+}
+
 enum { TEXT, NUMBER };
 enum { PLAIN, SHAPE, GATE, BALANCE, CAPACITY, PARAMS };
 static const char *const groups[] = {"", "shape:", "gate:", "balance:",
@@ -159,105 +259,6 @@ int designs_check(const struct designs *designs,
     for (size_t i = 0; i < designs->count; i++)
         if (check_row(&designs->at[i], wrong)) return 1;
     return 0;
-}
-
-static double given(double cell) { return fmax(cell, 0); }
-
-static double grouped(const struct design *d)
-{
-    double q = d->heads * d->head_width;
-    double kv = d->kv_heads * d->head_width;
-    double n = 2 * d->width * (q + kv);
-    if (d->attention_bias > 0) n += q + 2 * kv;
-    if (d->attention_bias > 1) n += d->width + d->heads; /* sinks */
-    if (d->qk_norm == 1) n += 2 * d->head_width;
-    if (d->qk_norm == 2) n += q + kv;
-    return n;
-}
-
-static double latent(const struct design *d)
-{
-    double q = d->heads * (d->qk_plain + d->qk_rope);
-    double kv = d->heads * (d->qk_plain + d->v_width);
-    double n = d->q_latent > 0
-        ? d->q_latent * (d->width + 1 + q) : d->width * q;
-    return n + d->width * (d->kv_latent + d->qk_rope)
-         + d->kv_latent * (1 + kv) + d->heads * d->v_width * d->width;
-}
-
-static int is_whole(const struct design *d)
-{
-    int grouped_known = d->heads > 0 && d->kv_heads > 0
-                     && d->head_width > 0;
-    int latent_known = d->heads > 0 && d->kv_latent > 0
-                    && d->qk_plain > 0 && d->v_width > 0;
-    return d->layers > 0 && d->width > 0 && d->experts > 0
-        && d->top_k > 0 && d->hidden > 0 && d->matrices > 0
-        && d->vocabulary > 0 && d->tied >= 0
-        && (!d->dense_layers || d->dense_hidden > 0)
-        && ((!strncmp(d->attention, "gqa", 3) && grouped_known)
-            || (!strncmp(d->attention, "mla", 3) && latent_known));
-}
-
-struct designs_count designs_count(const struct design *d)
-{
-    struct designs_count n = {.whole = is_whole(d)};
-    double twice = strstr(d->attention, "x2") ? 2 : 1;
-    double in = d->latent > 0 ? d->latent : d->width;
-    double ffn = 3 * d->width * given(d->dense_hidden);
-    double all = d->experts + given(d->identities);
-    n.moe_layers = d->moe_layers > 0 ? d->moe_layers
-                 : given(d->layers - given(d->dense_layers));
-    n.expert = d->matrices * in * d->hidden;
-    if (d->expert_bias > 0) n.expert += 2 * d->hidden + d->width;
-    if (in < 0 || d->hidden < 0 || d->matrices < 0) n.expert = 0;
-    n.experts = n.moe_layers * given(d->experts) * n.expert;
-    if (!n.whole) return n;
-    /* count what every token uses */
-    n.shared = n.moe_layers * (3 * d->width * given(d->shared_hidden)
-        + (d->shared_gate > 0 ? d->width : 0));
-    n.routers = n.moe_layers * (d->width * all
-        + all * (given(d->router_bias) + given(d->select_bias)));
-    n.attention = d->layers * twice
-        * (*d->attention == 'g' ? grouped(d) : latent(d));
-    n.dense = twice > 1 ? d->layers * twice * ffn : d->dense_layers * ffn;
-    n.norms = (2 * d->layers * twice + 1) * d->width;
-    n.embedding = d->vocabulary * d->width;
-    n.head = d->tied > 0 ? 0 : n.embedding;
-    double rest = n.shared + n.routers + n.attention + n.dense
-                + n.norms, chosen = n.moe_layers * d->top_k * n.expert;
-    n.total = rest + n.experts + n.embedding + n.head;
-    n.active[0] = rest + chosen + n.embedding + n.head;
-    n.active[1] = rest + chosen + (d->tied > 0 ? n.embedding : n.head);
-    n.active[2] = rest + chosen;
-    return n;
-}
-
-double designs_share(const struct design *d)
-{
-    struct designs_count n = designs_count(d);
-    return n.whole ? n.moe_layers * d->top_k * n.expert / n.active[1]
-                   : 0;
-}
-
-double designs_halved(const struct design *d)
-{
-    return 1 / (1 - designs_share(d) / 2);
-}
-
-double designs_ways(double n, double k)
-{
-    return (lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1))
-         / log(10);
-}
-
-void designs_ways_text(char out[32], double n, double k)
-{
-    double ways = 1;
-    for (double i = 1; i <= k && ways < 1e15; i++)
-        ways = ways * (n - k + i) / i; /* whole after each step */
-    if (ways < 1e15) snprintf(out, 32, "%.0f", ways);
-    else snprintf(out, 32, "10^%.1f", designs_ways(n, k));
 }
 
 static int read_cell(struct design *d, size_t c, char *cell,

@@ -6,7 +6,12 @@
 /* A row. A number that no source gives is -1, a text "". Total and
  * active: billions of parameters, as published. read: per group of
  * cells C, in the paper or code, or S, second-hand. why: why the
- * recomputed total may be another than the published one. */
+ * recomputed total may be another than the published one. Of latent
+ * attention: widths of the narrow vectors, q_latent and kv_latent, and
+ * of a head's part without and with position, qk_plain and qk_rope.
+ * tied: embedding and head are one matrix. identities: experts that
+ * return what they get. select_bias: on scores, only to select. open:
+ * groups that a token may choose from. All: data/README.md. */
 struct design {
     size_t line;
     const char *key, *model, *paper, *attention, *gate, *select_on,

@@ -10,6 +10,7 @@
 #include "softmax.h"
 #include "stop.h"
 
+/* Of T rows the last may be padding; updates until biases settle. */
 enum { T = 512, E = HOTSPOT_EXPERTS, K = HOTSPOT_TOP_K, PADDED = 200,
        UPDATES = 30 };
 
@@ -71,7 +72,7 @@ static double share(const double *f, const size_t *hot)
 static void plant(struct hotspot *h, struct layer *layer,
                   struct batch *b)
 {
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2; i++) { /* layer 0 up, layer 1 to none */
         size_t e = h->hot[i];
         if (h->cause == HOTSPOT_BIASES) layer[0].bias[e] = 0;
         if (h->cause == HOTSPOT_LAYERS)
@@ -100,7 +101,7 @@ static struct hotspot plant_once(const struct charlm *model,
         layer[i] = (struct layer){.router = router_new(CHARLM_WIDTH, E, 1,
                                                        r)};
         for (size_t j = 0; j < 2 && h.cause != HOTSPOT_PADDING; j++)
-            layer[i].lean[h.hot[j]] = 2;
+            layer[i].lean[h.hot[j]] = 2; /* hot but for the biases */
         score(s, &layer[i], &mixed, only);
         settle_quantile(layer[i].bias, s, K, UPDATES);
     }
@@ -141,12 +142,13 @@ static struct hotspot plant_once(const struct charlm *model,
     return h;
 }
 
+/* T rows are a sample: near is enough. */
 static int quarter(double f) { return fabs(f - 0.25) < 0.06; }
 
 static int shows(const struct hotspot *h)
 {
     double least = fmin(h->load[h->hot[0]], h->load[h->hot[1]]);
-    for (size_t e = 0; e < E; e++)
+    for (size_t e = 0; e < E; e++) /* no third bar as high */
         if (e != h->hot[0] && e != h->hot[1]
             && h->load[e] > 0.8 * least) return 0;
     int padding = h->cause == HOTSPOT_PADDING;

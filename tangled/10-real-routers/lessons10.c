@@ -128,7 +128,7 @@ static void touch_experts(uint64_t seed, struct lesson_problem *l)
     l->wrong[1] = unless(right, k, 1);
     fprintf(l->way, "left alone by a token   1 - %zu/%zu = %.4f\n"
             "left alone by all %-3zu    %.4f\ntouched  %zu x (1 - "
-            "%.4f) = %.2f\nneighbors in sample text touch %.2f\n",
+            "%.4f) = %.2f\nneighbors, not at random: %.2f\n",
             top_k, experts, 1 - k / e, batch, pow(1 - k / e, b),
             experts, pow(1 - k / e, b), right,
             count_touched(experts, top_k, batch, &r));
@@ -153,12 +153,13 @@ static const struct lesson rows[] = {
      "work. How many digits has the number of ways to choose now?",
      "digits", LESSON_NUMBER, 0, {0},
      {"Not m times as many ways: pieces of different experts can be "
-      "mixed.", "m E choose m K. Each of its m K factors is about E / "
-      "K or more.", "Multiply (m E - i) / (i + 1) for i from 0 to m K "
-      "- 1; a power of ten is enough."},
+      "mixed.", "m E choose m K is a product of m K factors: the first "
+      "is m E, the last about E / K - 1.", "Multiply (m E - i) / (i + "
+      "1) for i from 0 to m K - 1; a power of ten is enough."},
      cut_experts,
      {"That is m times as many. The pieces need not stay together.",
-      "K is cut, too: m times as many are chosen."}},
+      "That chooses K of the pieces. The choices are m times as many, "
+      "too: m K."}},
     {"10.3", "Training loss is fine, but the utilization plot shows "
      "two hot experts", "1.3.3", 8, "The plot is of one layer, number "
      "0, and one batch; \"the two\" are its hot experts, the biases "
@@ -166,9 +167,11 @@ static const struct lesson rows[] = {
      NULL, LESSON_CHOICE, 0,
      {"padding, all routed alike", "opposite skews in two layers",
       "biases that are not updated", "a batch of one domain"},
-     {"Two of eight should have a quarter. Where does a quarter "
-      "appear?", "Cheap ones first: if it is gone without padding, "
-      "that is the cause.", "A bias that never moved is exactly 0.00."},
+     {"Even is a quarter for two of eight. Go through the answers in "
+      "the order of price; the first that fits is the cause.",
+      "A quarter without padding? Or in the mean of the layers? In one "
+      "layer alone it says nothing.", "A bias that never moved is "
+      "exactly 0.000. Else: a quarter over mixed text?"},
      find_cause,
      {"Mixed text is even because there is no padding in it.",
       "Those biases have moved, and over mixed text they balance.",

@@ -4,6 +4,8 @@
 #include "quantile.h"
 #include "softmax.h"
 
+enum { UPDATES = 20 }; /* the load is even by then */
+
 #define GROUPED(n) .groups = PRACTICE_GROUPS, .open = PRACTICE_OPEN, \
                    .best = n
 #define FOUR .top_k = PRACTICE_TOP_K
@@ -43,7 +45,7 @@ static void balance_by_quantiles(real *bias, const struct practice *row,
     struct scores_rule plain = {.gate = row->rule.gate, .bias = bias};
     double settled[PRACTICE_EXPERTS] = {0};
     scores_select(routes, &plain, s, logits); /* scores, + 0 */
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < UPDATES; i++)
         quantile_update(settled, s, row->top_k);
     for (size_t e = 0; e < PRACTICE_EXPERTS; e++)
         bias[e] = (real)(settled[e] - row->lower);
