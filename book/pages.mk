@@ -85,6 +85,7 @@ build/weave/list: always
 $(STEMS:%=build/quoted/%.runs.stamp): build/quoted/%.runs.stamp: chapters/%.nw $(READER) build/weave/list
 	@CHAPTERS=$< RUNS=yes $(PANDOC) -f book/read.lua -t plain -o $@ /dev/null
 build/weave/reading: book/lint $(STEMS:%=chapters/%.nw)
+	@mkdir -p $(@D)
 	@book/lint --cards >$@.new && mv $@.new $@
 build/weave/read.stamp: $(STEMS:%=chapters/%.nw) $(QUOTED) build/weave/list build/weave/reading $(SUITE_FILES) $(READER) book/resolve.lua \
     book/suites.lua book/references.bib

@@ -217,9 +217,10 @@ static const struct lesson rows[] = {
       "Look again at the gates after a drop."}},
     {"5.5", "Predict cf = 1.0 vs cf = 1.25 on an imbalanced batch, "
      "then ablate to verify", "1.4.1", 12,
-     "For both factors, predict the tokens dropped and the share of "
-     "the slots wasted. Then answer: of the slots that 1.25 adds, what "
-     "share stays empty, from 0 to 1?", NULL, LESSON_NUMBER, 0.01, {0},
+     "At the factors 1.0 and 1.25, think first of the tokens dropped "
+     "and of the share of the slots wasted. Then answer: of the slots "
+     "that 1.25 adds, what share stays empty, from 0 to 1?", NULL,
+     LESSON_NUMBER, 0.01, {0},
      {"Find C at both factors. Who is over it?",
       "Every expert gets the new slots. Who can use them?",
       "Tokens saved, over slots added, are the part that is used."},
