@@ -3,12 +3,7 @@
 // (appendix A, figure.h); here it is drawn. What it says first is in the page, so that the C is
 // loaded only when a handle is moved. Nothing is computed here.
 {
-const make = (name, attributes, ...inside) => {
-  const element = document.createElement(name)
-  for (const [key, value] of Object.entries(attributes ?? {})) element.setAttribute(key, value)
-  element.append(...inside)
-  return element
-}
+const { make } = globalThis.wtg
 
 // The picture -------------------------------------------------------------------
 // Shapes by their kind; a tone of -1 is an empty place, one of -2 is crossed out.
